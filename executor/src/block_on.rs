@@ -1,0 +1,103 @@
+//! Running one future on the calling thread.
+//!
+//! The thread polls its future and sleeps in between; it runs no tasks, so nobody else's blocking can hold it up. It works
+//! anywhere. Inside a task the worker steps out first (`worker/block.rs`), so the other tasks go on.
+//!
+//! One case is different. If all places for workers are taken by blocked tasks, nobody would be left to run what this one
+//! waits for. Then the worker runs tasks here, between two polls of its future.
+
+use crate::{
+    context,
+    core::{Core, fork},
+    worker::{self, Out},
+};
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+/// Runs a future to its end on this thread, with `core` as the runtime for what it spawns.
+pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
+    fork::check();
+    let out = worker::step_out();
+    let inside = context::enter_foreign(core);
+    let signal = Signal::take(out.worker());
+    let waker = Waker::from(signal.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    let output = loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            break output;
+        }
+        while !signal.notified.swap(false, Ordering::Acquire) {
+            if !help(&out, &signal) {
+                thread::park();
+            }
+        }
+    };
+    drop(waker);
+    signal.give_back();
+    drop(inside);
+    drop(out);
+    output
+}
+
+/// Runs tasks if nobody else is left to do it, until the signal comes.
+fn help(out: &Out, signal: &Signal) -> bool {
+    out.is_last() && out.run_tasks(|| signal.notified.load(Ordering::Acquire))
+}
+
+/// Wakes the thread that is in `block_on`.
+struct Signal {
+    notified: AtomicBool,
+    thread: Thread,
+    /// The worker that stepped out for it, which may be running tasks meanwhile.
+    worker: Option<(&'static Core, u16)>,
+}
+
+thread_local! {
+    /// The signal of the last `block_on` of this thread, for the next one.
+    static KEPT: Cell<Option<Arc<Signal>>> = const { Cell::new(None) };
+}
+
+impl Signal {
+    fn take(worker: Option<(&'static Core, u16)>) -> Arc<Signal> {
+        if worker.is_none()
+            && let Some(mut kept) = KEPT.try_with(Cell::take).ok().flatten()
+            && let Some(signal) = Arc::get_mut(&mut kept)
+        {
+            *signal.notified.get_mut() = false;
+            return kept;
+        }
+        Arc::new(Signal { notified: AtomicBool::new(false), thread: thread::current(), worker })
+    }
+
+    fn give_back(self: Arc<Self>) {
+        if self.worker.is_none() {
+            // While the thread ends there is nothing to keep it for.
+            let _ = KEPT.try_with(|kept| kept.set(Some(self)));
+        }
+    }
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.notified.swap(true, Ordering::AcqRel) {
+            self.thread.unpark();
+            if let Some((core, worker)) = self.worker {
+                core.unpark(worker);
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What the current thread is: a worker or not, in which runtime, inside which task.
+//!
+//! One thread-local of plain cells, without a destructor, so it can be used at any time in a thread's life and costs one
+//! addressed load.
+
+use crate::{
+    budget, clock,
+    core::{self, Core},
+    task::{Extra, Id, Meta, Reason},
+    worker::Local,
+};
+use std::{any::Any, cell::Cell, ptr, task::Waker};
+
+pub(crate) struct Context {
+    /// The worker that this thread is and that is free to run its tasks. Null elsewhere, and while a task of the worker
+    /// has declared that it blocks: then the thread does everything as a foreign one would.
+    local: Cell<*const Local>,
+    /// The runtime: of the worker, of the `block_on`, of the blocking job.
+    core: Cell<Option<&'static Core>>,
+    /// The task that runs here.
+    meta: Cell<*const Meta>,
+    /// Units left (`budget.rs`).
+    pub(crate) budget: Cell<u8>,
+    /// The runtime whose thread this is, whatever it does now.
+    thread_of: Cell<Option<&'static Core>>,
+}
+
+thread_local! {
+    static CONTEXT: Context = const {
+        Context {
+            local: Cell::new(ptr::null()),
+            core: Cell::new(None),
+            meta: Cell::new(ptr::null()),
+            budget: Cell::new(budget::UNLIMITED),
+            thread_of: Cell::new(None),
+        }
+    };
+}
+
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Context) -> R) -> R {
+    CONTEXT.with(f)
+}
+
+impl Context {
+    /// The worker that this thread is, if it is free.
+    #[inline]
+    pub(crate) fn local(&self) -> Option<&Local> {
+        // SAFETY: the pointer is set by the thread's own loop to what lives on its stack, and cleared before that ends.
+        // The reference does not leave the closure of `with`, and no code in such a closure ends the loop.
+        unsafe { self.local.get().as_ref() }
+    }
+
+    pub(crate) fn core(&self) -> Option<&'static Core> {
+        self.core.get()
+    }
+
+    /// The task that runs here.
+    #[inline]
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        // SAFETY: set for the duration of a `Runnable::run`, which keeps the cell alive.
+        unsafe { self.meta.get().as_ref() }
+    }
+
+    pub(crate) fn count_budget_yield(&self) {
+        if let Some(local) = self.local() {
+            local.worker.counters.budget_yields.bump();
+        }
+    }
+}
+
+/// What a thread was, to be restored.
+pub(crate) struct Before {
+    local: *const Local,
+    core: Option<&'static Core>,
+    meta: *const Meta,
+    budget: u8,
+}
+
+impl Before {
+    /// The worker that the thread was. It is, since it cannot end before this guard does.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        // SAFETY: the worker's loop is further up on this thread's stack.
+        unsafe { self.local.as_ref() }
+    }
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        with(|cx| {
+            cx.local.set(self.local);
+            cx.core.set(self.core);
+            cx.meta.set(self.meta);
+            cx.budget.set(self.budget);
+        });
+    }
+}
+
+fn save(cx: &Context) -> Before {
+    Before { local: cx.local.get(), core: cx.core.get(), meta: cx.meta.get(), budget: cx.budget.get() }
+}
+
+/// The thread becomes a worker until the result is dropped.
+///
+/// # Safety
+///
+/// `local` outlives the result.
+pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
+    with(|cx| {
+        let before = save(cx);
+        cx.local.set(local);
+        cx.core.set(Some(local.worker.core));
+        cx.meta.set(ptr::null());
+        before
+    })
+}
+
+/// The thread works for a runtime, but is none of its workers and in no task, until the result is dropped.
+pub(crate) fn enter_foreign(core: &'static Core) -> Before {
+    with(|cx| {
+        let before = save(cx);
+        cx.local.set(ptr::null());
+        cx.core.set(Some(core));
+        cx.meta.set(ptr::null());
+        cx.budget.set(budget::UNLIMITED);
+        before
+    })
+}
+
+/// The worker's task has declared that it blocks: until the result is dropped, the thread is as a foreign one, though
+/// still inside its task.
+pub(crate) fn leave_worker() -> Before {
+    with(|cx| {
+        let before = save(cx);
+        cx.local.set(ptr::null());
+        cx.budget.set(budget::UNLIMITED);
+        before
+    })
+}
+
+/// The thread is one of the runtime's own, for good.
+pub(crate) fn set_thread_of(core: &'static Core) {
+    with(|cx| cx.thread_of.set(Some(core)));
+}
+
+/// Whether the thread is one of this runtime's own.
+pub(crate) fn is_thread_of(core: &'static Core) -> bool {
+    with(|cx| cx.thread_of.get().is_some_and(|own| ptr::eq(own, core)))
+}
+
+/// The thread is inside a task until the result is dropped.
+///
+/// # Safety
+///
+/// `meta` outlives the result.
+pub(crate) unsafe fn enter_task(meta: &Meta) -> Before {
+    with(|cx| {
+        let before = save(cx);
+        cx.meta.set(meta);
+        cx.budget.set(budget::FULL);
+        before
+    })
+}
+
+/// As `enter_task` for the worker's loop, which has nothing to restore.
+///
+/// # Safety
+///
+/// `leave_task_fast` is called before `meta` ends.
+#[inline]
+pub(crate) unsafe fn enter_task_fast(cx: &Context, meta: &Meta, budget: u8) {
+    cx.meta.set(meta);
+    cx.budget.set(budget);
+}
+
+#[inline]
+pub(crate) fn leave_task_fast(cx: &Context) {
+    cx.meta.set(ptr::null());
+}
+
+/// The task that runs on this thread. For the container, whose cell lives as long as its borrow of the result.
+#[inline]
+pub(crate) fn current_meta<'a>() -> Option<&'a Meta> {
+    // SAFETY: the caller is inside the `run` of this very task, and uses the result no longer than that.
+    with(|cx| unsafe { cx.meta.get().as_ref() })
+}
+
+/// The runtime in a process-wide slot.
+pub(crate) fn core(slot: u16) -> &'static Core {
+    core::by_slot(slot)
+}
+
+/// The time on the clock of the current runtime, or the real one.
+#[inline]
+pub(crate) fn now() -> u64 {
+    match with(Context::core) {
+        Some(core) => core.clock.now(),
+        None => clock::real_now(),
+    }
+}
+
+/// Says what the running task waits for. Every leaf calls this when it returns Pending.
+///
+/// One store; the time is the runtime's coarse one. Outside of a task it does nothing.
+#[inline]
+pub fn park(reason: Reason) {
+    with(|cx| {
+        if let Some(meta) = cx.meta() {
+            let coarse = cx.core().map_or(0, Core::coarse_now);
+            meta.set_wait(reason, coarse);
+        }
+    });
+}
+
+/// Puts the running task into its runtime's registry.
+pub(crate) fn register(waker: &Waker) -> u32 {
+    let waker = waker.clone();
+    with(|cx| {
+        let meta = cx.meta().expect("a task registers itself");
+        // A task in a block_on is polled by nobody; a blocking job is never Pending; so this thread is a worker.
+        cx.local().expect("tasks are polled by workers").register(waker, meta)
+    })
+}
+
+/// The running task's future was dropped.
+pub(crate) fn task_finished() {
+    let waker = with(|cx| {
+        let meta = cx.meta().expect("a task is dropped by the executor only");
+        if let Some(extra) = meta.extra() {
+            finish_extra(extra);
+        }
+        let aborted = meta.is_cancelled();
+        match cx.local() {
+            Some(local) => {
+                local.worker.counters.finished.bump();
+                if aborted {
+                    local.worker.counters.aborted.bump();
+                }
+                meta.unregister().and_then(|index| local.unregister(index))
+            }
+            None => {
+                let core = core(meta.id.core());
+                core.counters.finished.bump_shared();
+                if aborted {
+                    core.counters.aborted.bump_shared();
+                }
+                // SAFETY: the index was just taken out of the metadata, so nobody removes it twice.
+                meta.unregister().and_then(|index| unsafe { core.registry.remove(index, None) })
+            }
+        }
+    });
+    // The cell lives on: the `Runnable` that is being run holds it.
+    drop(waker);
+}
+
+#[cold]
+fn finish_extra(extra: &Extra) {
+    extra.abort.finish();
+}
+
+/// The running task panicked.
+#[cold]
+pub(crate) fn task_panicked(id: Id, payload: &(dyn Any + Send)) {
+    let core = core(id.core());
+    core.counters.panicked.bump_shared();
+    core.report_panic(id, payload);
+}
+
+/// The id of the task that runs here.
+pub fn current_task() -> Option<Id> {
+    with(|cx| cx.meta().map(|meta| meta.id))
+}

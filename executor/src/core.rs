@@ -1,0 +1,585 @@
+//! The shared state of one runtime, and the road by which a task gets from a wake to a queue.
+//!
+//! Cores stand in process-wide slots, are never freed and are used again when everything of their runtime is gone. So a
+//! task finds its runtime by a number of two bytes, and a foreign wake that comes too late finds a closed runtime and
+//! never freed memory.
+//!
+//! A core is used again when nobody has a *lease* on it any more (handles, threads) and every task it ever had has been
+//! dropped. A runtime that left a thread behind in a poll without end keeps its core.
+//!
+//! What an operation costs in read-modify-writes on shared words, beyond async-task's own:
+//!
+//! | operation | ours | async-task's |
+//! | --- | --- | --- |
+//! | spawn on a worker | 0 | 0, one allocation |
+//! | wake on a worker into an empty slot, or onto the ring | 0 | 1 |
+//! | take from slot or ring | 1 | |
+//! | run | 0 | 2 to 3 |
+//! | wake or spawn from elsewhere | injector push and pop, a fence | 1 |
+//! | first Pending | 1 clone of a waker, 1 on the task's own line | |
+//! | end of a task that was Pending | 1 swap in the registry, 1 on its own line, 1 drop of the waker | 2 |
+
+use crate::{
+    attention,
+    clock::Clock,
+    context,
+    driver::Driver,
+    idle::{Idle, Owed, Seat},
+    metrics::{Counters, Metrics, Sums},
+    monitor::Monitor,
+    pool::Pool,
+    queue::{Injector, Item, Job},
+    runtime::Config,
+    shard::Shard,
+    task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Registry, Runnable, contain},
+    trace::{Event, Tracer},
+    worker::table::{MAX_WORKERS, Table},
+};
+use async_task::{ScheduleInfo, WithInfo};
+use std::{
+    any::Any,
+    cell::Cell,
+    future::Future,
+    io,
+    panic::Location,
+    ptr,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+};
+
+/// Runtimes that can be alive at one time.
+const MAX_CORES: usize = 4096;
+/// Shards for threads that are no workers.
+const FOREIGN_SHARDS: usize = 4;
+
+/// Takes tasks.
+pub(crate) const OPEN: u8 = 0;
+/// Is being shut down: what is queued is cancelled by whoever shuts it down.
+pub(crate) const CLOSING: u8 = 1;
+/// Is shut down: what comes late is cancelled where it comes.
+pub(crate) const CLOSED: u8 = 2;
+
+static CORES: [AtomicPtr<Core>; MAX_CORES] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CORES];
+static UNUSED: Mutex<(Vec<&'static Core>, usize)> = Mutex::new((Vec::new(), 0));
+
+/// The core in a slot that was read from a task's metadata or an id.
+#[inline]
+pub(crate) fn by_slot(slot: u16) -> &'static Core {
+    // SAFETY: a slot number is given out after the core was put there, and cores are never freed.
+    unsafe { &*CORES[slot as usize].load(Ordering::Acquire) }
+}
+
+/// See the head of this file.
+pub(crate) struct Core {
+    pub(crate) slot: u16,
+    phase: AtomicU8,
+    /// Handles and threads that use this core. At zero it may serve another runtime.
+    leases: AtomicUsize,
+    config: RwLock<Arc<Config>>,
+    pub(crate) clock: Clock,
+    /// The time in units of 2^24 ns (16.8 ms), kept by those who look at the clock anyway.
+    coarse: AtomicU32,
+    pub(crate) idle: Idle,
+    pub(crate) seat: Seat,
+    pub(crate) injector: Injector,
+    pub(crate) table: Table,
+    pub(crate) registry: Registry,
+    pub(crate) driver: Driver,
+    pub(crate) foreign: [Shard; FOREIGN_SHARDS],
+    pub(crate) monitor: Monitor,
+    pub(crate) pool: Pool,
+    /// What threads that are no workers count.
+    pub(crate) counters: Counters,
+    next_number: AtomicU64,
+    /// One drain at a time.
+    drain: Mutex<()>,
+    pub(crate) tracing: AtomicBool,
+}
+
+impl Core {
+    /// A core with no threads yet; one lease belongs to the caller.
+    pub(crate) fn acquire(config: Config) -> io::Result<&'static Core> {
+        fork::watch();
+        let config = Arc::new(config);
+        let mut unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = match unused.0.pop() {
+            Some(core) => core,
+            None => {
+                let slot = unused.1;
+                if slot == MAX_CORES {
+                    return Err(io::Error::other("4096 runtimes are alive; drop one before building another"));
+                }
+                unused.1 += 1;
+                let core = Box::leak(Box::new(Core::new(slot as u16, config.clone())));
+                CORES[slot].store(core, Ordering::Release);
+                core
+            }
+        };
+        drop(unused);
+        core.clock.set_virtual(config.virtual_time);
+        core.tracing.store(config.tracer.is_some(), Ordering::Relaxed);
+        *core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        core.foreign.iter().chain(core.table.workers().map(|worker| &worker.shard)).for_each(Shard::open);
+        core.driver.open();
+        core.pool.open();
+        core.leases.store(1, Ordering::Relaxed);
+        core.phase.store(OPEN, Ordering::Release);
+        Ok(core)
+    }
+
+    fn new(slot: u16, config: Arc<Config>) -> Core {
+        Core {
+            slot,
+            phase: AtomicU8::new(CLOSED),
+            leases: AtomicUsize::new(0),
+            config: RwLock::new(config),
+            clock: Clock::new(),
+            coarse: AtomicU32::new(0),
+            idle: Idle::new(),
+            seat: Seat::new(),
+            injector: Injector::new(),
+            table: Table::new(),
+            registry: Registry::new(MAX_WORKERS),
+            driver: Driver::new(),
+            foreign: std::array::from_fn(|_| Shard::new(slot)),
+            monitor: Monitor::new(),
+            pool: Pool::new(),
+            counters: Counters::default(),
+            next_number: AtomicU64::new(1),
+            drain: Mutex::new(()),
+            tracing: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn phase(&self) -> u8 {
+        self.phase.load(Ordering::Relaxed)
+    }
+
+    /// Another handle or thread uses the core.
+    pub(crate) fn lease(&self) {
+        self.leases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A handle or thread no longer uses the core.
+    pub(crate) fn release(&'static self) {
+        if self.leases.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let sums = self.sums();
+            if self.phase() == CLOSED && sums.spawned == sums.finished {
+                self.reset_counters();
+                UNUSED.lock().unwrap_or_else(PoisonError::into_inner).0.push(self);
+            }
+        }
+    }
+
+    // ---- time
+
+    #[inline]
+    pub(crate) fn coarse_now(&self) -> u32 {
+        self.coarse.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the coarse time; `now` was read for another reason.
+    #[inline]
+    pub(crate) fn keep_coarse(&self, now: u64) {
+        let coarse = (now >> 24) as u32;
+        if self.coarse.load(Ordering::Relaxed) != coarse {
+            self.coarse.store(coarse, Ordering::Relaxed);
+        }
+    }
+
+    /// The earliest deadline in all shards; NEVER if there is none.
+    pub(crate) fn earliest(&self) -> u64 {
+        let foreign = self.foreign.iter().map(Shard::next);
+        foreign.chain(self.table.workers().map(|worker| worker.shard.next())).min().expect("there are shards")
+    }
+
+    /// The shard for the calling thread, which is no worker.
+    pub(crate) fn foreign_shard(&self) -> &Shard {
+        thread_local!(static PLACE: Cell<usize> = const { Cell::new(usize::MAX) });
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let place = PLACE.with(|place| {
+            if place.get() == usize::MAX {
+                place.set(NEXT.fetch_add(1, Ordering::Relaxed) % FOREIGN_SHARDS);
+            }
+            place.get()
+        });
+        &self.foreign[place]
+    }
+
+    // ---- spawning
+
+    /// Starts a task.
+    #[inline]
+    pub(crate) fn spawn<F>(
+        &'static self,
+        future: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        context::with(|cx| {
+            let local = cx.local().filter(|local| ptr::eq(local.worker.core, self));
+            let id = match local {
+                Some(local) => local.next_id(),
+                None => self.next_id(),
+            };
+            let (runnable, task) = cell(id, name, location, future, WithInfo(schedule));
+            match local {
+                Some(local) => {
+                    local.worker.counters.spawned.bump();
+                    local.trace(|| Event::Spawn { id, location });
+                    local.push_back(runnable.into_raw());
+                }
+                None => {
+                    self.counters.spawned.bump_shared();
+                    self.trace(|| Event::Spawn { id, location });
+                    self.inject(runnable.into_raw());
+                }
+            }
+            JoinHandle::new(task)
+        })
+    }
+
+    /// Starts a job in the blocking pool.
+    pub(crate) fn spawn_blocking<T: Send + 'static>(
+        &'static self,
+        job: impl FnOnce() -> T + Send + 'static,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<T> {
+        let id = self.next_id();
+        let (runnable, task) = cell(id, None, location, async move { job() }, WithInfo(schedule_blocking));
+        self.counters.spawned.bump_shared();
+        self.pool.push(self, runnable);
+        JoinHandle::new(task)
+    }
+
+    fn next_id(&self) -> Id {
+        Id::new(self.slot, self.next_number.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The first of `n` numbers for ids.
+    pub(crate) fn reserve_numbers(&self, n: u64) -> u64 {
+        self.next_number.fetch_add(n, Ordering::Relaxed)
+    }
+
+    // ---- queueing
+
+    /// Puts a task into the injector and sees to it that somebody looks.
+    pub(crate) fn inject(&'static self, item: Item) {
+        fork::check();
+        self.injector.push(Job::One(item));
+        self.wake_after_publish();
+        self.cancel_if_late();
+    }
+
+    /// Work was made visible to all: wakes a worker for it, if nobody searches already.
+    pub(crate) fn wake_after_publish(&self) {
+        if let Some(worker) = self.idle.claim_after_publish() {
+            self.unpark_claimed(worker);
+        }
+    }
+
+    /// Wakes a worker, if one sleeps and nobody searches.
+    pub(crate) fn wake_one(&self) {
+        if let Some(worker) = self.idle.claim() {
+            self.unpark_claimed(worker);
+        }
+    }
+
+    fn unpark_claimed(&self, worker: u16) {
+        self.counters.wakes.bump_shared();
+        self.unpark(worker);
+    }
+
+    /// Ends a worker's sleep, or its next one.
+    pub(crate) fn unpark(&self, worker: u16) {
+        match self.table.worker(worker).parker.unpark() {
+            Owed::Nothing => {}
+            Owed::PollerNotify => self.driver.notify(),
+        }
+    }
+
+    /// Whether somebody should look for work: the injector has some, or a ring whose owner would like help.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.table.workers().any(|worker| worker.wants_help())
+    }
+
+    // ---- the end
+
+    /// Begins the end. False: somebody else has begun it.
+    pub(crate) fn begin_close(&self) -> bool {
+        self.phase.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Asks all threads to stop at their next poll boundary.
+    pub(crate) fn stop_threads(&self) {
+        for worker in self.table.workers() {
+            worker.attention.raise(attention::STOP);
+            self.unpark(worker.index);
+        }
+        self.monitor.stop();
+    }
+
+    /// Cancels every task, fires every timer, wakes everyone who waits for a descriptor. May be called several times, by
+    /// any thread; a task that is in a poll at this moment ends when that poll ends.
+    pub(crate) fn drain(&'static self) {
+        let _one = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
+        let _inside = context::enter_foreign(self);
+        let mut wakers = Vec::new();
+        self.pool.close(self);
+        for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
+            shard.close(&mut wakers);
+        }
+        self.driver.close(&mut wakers);
+        for worker in self.table.workers() {
+            wakers.extend(worker.draining.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+        }
+        self.wake_all(wakers);
+        self.cancel_all();
+        self.phase.store(CLOSED, Ordering::Release);
+        // Pairs with the fence in `inject` (in `claim_after_publish`): a task that was queued by someone who still saw
+        // the runtime open is seen by the second pass.
+        fence(Ordering::SeqCst);
+        self.cancel_all();
+    }
+
+    fn cancel_all(&'static self) {
+        loop {
+            let mut any = self.cancel_queued();
+            let mut wakers = Vec::new();
+            self.registry.visit_all(|waker, meta| {
+                if !meta.is_cancelled() {
+                    let _ = meta.cancel();
+                    wakers.push(waker.clone());
+                }
+            });
+            any |= !wakers.is_empty();
+            self.wake_all(wakers);
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn wake_all(&self, wakers: Vec<std::task::Waker>) {
+        for waker in wakers {
+            if let Err(payload) = contain(|| waker.wake()) {
+                drop_payload(payload);
+            }
+        }
+    }
+
+    /// Cancels what stands in the queues. Returns whether there was anything.
+    fn cancel_queued(&'static self) -> bool {
+        let mut any = false;
+        loop {
+            let before = any;
+            any = false;
+            for worker in self.table.workers() {
+                while let Some(item) = worker.slot.take().or_else(|| worker.ring.pop()) {
+                    any = true;
+                    // SAFETY: the queues hold raw runnables, and give each to one taker.
+                    run_cancelled(unsafe { Runnable::from_raw(item) });
+                }
+            }
+            while let Some(job) = self.injector.pop() {
+                any = true;
+                let items = match job {
+                    Job::One(item) => vec![item],
+                    Job::Many(items) => items,
+                };
+                for item in items {
+                    // SAFETY: as above.
+                    run_cancelled(unsafe { Runnable::from_raw(item) });
+                }
+            }
+            if !any {
+                return before;
+            }
+        }
+    }
+
+    /// After a push into the injector: if the runtime is shut down, nobody else will look there.
+    fn cancel_if_late(&'static self) {
+        if self.phase.load(Ordering::Acquire) == CLOSED {
+            self.cancel_queued();
+        }
+    }
+
+    // ---- seeing
+
+    /// A trace point outside of a worker.
+    #[inline]
+    pub(crate) fn trace(&self, event: impl FnOnce() -> Event) {
+        if self.tracing.load(Ordering::Relaxed) {
+            self.trace_slow(event());
+        }
+    }
+
+    #[cold]
+    fn trace_slow(&self, event: Event) {
+        if let Some(tracer) = &self.config().tracer {
+            let _ = contain(|| tracer(&event));
+        }
+    }
+
+    pub(crate) fn tracer(&self) -> Option<Tracer> {
+        self.config().tracer.clone()
+    }
+
+    /// Calls the user's hook.
+    #[cold]
+    pub(crate) fn report_panic(&self, id: Id, payload: &(dyn Any + Send)) {
+        if let Some(hook) = &self.config().on_task_panic
+            && let Err(payload) = contain(|| hook(id, payload))
+        {
+            drop_payload(payload);
+        }
+    }
+
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.counters.add_to(&mut sums);
+        for worker in self.table.workers() {
+            worker.counters.add_to(&mut sums);
+        }
+        sums
+    }
+
+    fn reset_counters(&self) {
+        // What was counted so far cancels out in `spawned - finished`; the next runtime's figures begin at zero.
+        let sets = std::iter::once(&self.counters).chain(self.table.workers().map(|worker| &worker.counters));
+        sets.for_each(Counters::reset);
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (active, spare) = self.table.counts();
+        let mut metrics = Metrics {
+            sums: self.sums(),
+            workers: active,
+            parked: self.idle.counts().0,
+            spare,
+            injector_depth: self.injector.len(),
+            armed: 0,
+            fired: 0,
+            timers_cancelled: 0,
+        };
+        for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
+            let (armed, fired, cancelled) = shard.totals();
+            metrics.armed += armed;
+            metrics.fired += fired;
+            metrics.timers_cancelled += cancelled;
+        }
+        metrics
+    }
+}
+
+/// Makes a task's cell.
+fn cell<F, S>(
+    id: Id,
+    name: Option<Box<str>>,
+    location: &'static Location<'static>,
+    future: F,
+    schedule: S,
+) -> (Runnable, async_task::Task<Outcome<F::Output>, Meta>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    S: async_task::Schedule<Meta> + Send + Sync + 'static,
+{
+    let extra = name.map(|name| Box::new(Extra::named(id, name)));
+    async_task::Builder::new()
+        .metadata(Meta::new(id, location, extra))
+        .spawn(move |_| Contained::new(future), schedule)
+}
+
+/// Every task's schedule function. A function without captures, so that async-task need not count references for it.
+fn schedule(runnable: Runnable, info: ScheduleInfo) {
+    let core = runnable.metadata().id.core();
+    context::with(|cx| match cx.local() {
+        Some(local) if local.worker.core.slot == core => {
+            if info.woken_while_running {
+                local.reschedule(runnable.into_raw());
+            } else {
+                local.push_woken(runnable.into_raw());
+            }
+        }
+        _ => by_slot(core).inject(runnable.into_raw()),
+    });
+}
+
+/// The schedule function of a blocking job, which is scheduled once, by hand; a cancel schedules it no more.
+fn schedule_blocking(runnable: Runnable, _: ScheduleInfo) {
+    let core = by_slot(runnable.metadata().id.core());
+    core.pool.push(core, runnable);
+}
+
+/// Ends a task that will not run any more: its future is dropped here, and whoever awaits it gets an error.
+pub(crate) fn run_cancelled(runnable: Runnable) {
+    let _ = runnable.metadata().cancel();
+    // The waker keeps the cell, and so the metadata, until the guard is gone.
+    let waker = runnable.waker();
+    // SAFETY: see above.
+    let inside = unsafe { context::enter_task(&*ptr::from_ref(runnable.metadata())) };
+    runnable.run();
+    drop(inside);
+    drop(waker);
+}
+
+/// Drops a panic's payload, whose own drop may panic too.
+pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(second) = contain(|| drop(payload)) {
+        std::mem::forget(second);
+    }
+}
+
+/// Detects that we are the child of a fork: none of the runtime's threads exists there.
+pub(crate) mod fork {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static CHILD: AtomicBool = AtomicBool::new(false);
+
+    /// Arranges that the child of a fork knows.
+    #[cfg(unix)]
+    pub(crate) fn watch() {
+        use std::sync::Once;
+        static ONCE: Once = Once::new();
+        extern "C" fn child() {
+            CHILD.store(true, Ordering::Relaxed);
+        }
+        ONCE.call_once(|| {
+            // SAFETY: the handler stores to a static atomic, which is allowed in the child of a fork.
+            unsafe { libc::pthread_atfork(None, None, Some(child)) };
+        });
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn watch() {}
+
+    /// # Panics
+    ///
+    /// In the child of a fork.
+    #[inline]
+    pub(crate) fn check() {
+        if CHILD.load(Ordering::Relaxed) {
+            panic_in_child();
+        }
+    }
+
+    #[cold]
+    fn panic_in_child() -> ! {
+        panic!(
+            "this process was forked from one with a gambol runtime, whose threads do not exist here; call exec after \
+             fork, or fork before the runtime starts"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The leaf of all I/O: a descriptor in the poller, and the operations that wait for it.
+//!
+//! An operation tries first if the descriptor may be ready; `WouldBlock` clears the readiness that was seen, and the task is
+//! enrolled. A request so costs one read, one write and its share of a wait in the poller.
+
+use crate::{
+    budget,
+    context::park,
+    runtime,
+    task::Reason,
+};
+use gambol_netpoll::{Direction, Poller, Source};
+use std::{
+    fmt, io,
+    mem::ManuallyDrop,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// An I/O object whose descriptor is registered with a runtime's poller.
+///
+/// It belongs to the runtime that was current when it was made, but may be polled anywhere. When that runtime is gone,
+/// operations that would wait give an error.
+pub struct Io<T: AsFd> {
+    io: ManuallyDrop<T>,
+    source: Arc<Source>,
+    poller: Arc<Poller>,
+}
+
+/// What an operation did.
+pub struct Done<R> {
+    /// Its result.
+    pub value: R,
+    /// It moved less than was asked for: on a stream socket or a pipe the kernel has no more at the moment, and the next
+    /// attempt would only say so.
+    pub short: bool,
+}
+
+impl<T: AsFd> Io<T> {
+    /// Registers `io`, whose descriptor must be in non-blocking mode.
+    ///
+    /// `T` must give out the same descriptor each time, and keep it open.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it refuses the descriptor or has no room for one more; "the runtime is gone".
+    pub fn new(io: T) -> io::Result<Io<T>> {
+        let core = runtime::current();
+        let poller = core.driver.poller(core)?;
+        // SAFETY: the descriptor stays open until our drop, which deregisters it first: we own `io` and give out shared
+        // references only; a `T` that closes its descriptor behind those breaks what this function asks of it.
+        let source = unsafe { poller.register(io.as_fd()) }?;
+        Ok(Io { io: ManuallyDrop::new(io), source, poller })
+    }
+
+    /// The object.
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// Takes the object out of the poller.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it cannot remove the descriptor.
+    pub fn into_inner(self) -> io::Result<T> {
+        let mut this = ManuallyDrop::new(self);
+        let result = this.deregister();
+        // SAFETY: `this` is not dropped and these are used no more, so each is taken once.
+        let (io, source, poller) = unsafe {
+            (
+                ManuallyDrop::take(&mut this.io),
+                std::ptr::read(&this.source),
+                std::ptr::read(&this.poller),
+            )
+        };
+        drop((source, poller));
+        result.map(|()| io)
+    }
+
+    fn deregister(&mut self) -> io::Result<()> {
+        let mut wakers = Vec::new();
+        let result = self.poller.deregister(&self.source, self.io.as_fd(), &mut wakers);
+        // Nobody can wait for it any more: who holds a reference keeps us alive. A waker that was left behind by an
+        // operation that was dropped is woken for nothing.
+        for waker in wakers {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Does `operation` when the descriptor may be ready, until it does not say `WouldBlock`. It is retried on EINTR.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, untouched; "the runtime is gone".
+    ///
+    /// # Cancel safety
+    ///
+    /// An operation that was not ready has done nothing.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        reason: Reason,
+        mut operation: impl FnMut(&T) -> io::Result<Done<R>>,
+    ) -> Poll<io::Result<R>> {
+        let spent = ready!(budget::spend(cx));
+        loop {
+            let ready = match self.source.poll_ready(direction, cx.waker()) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => {
+                    spent.refund();
+                    park(reason);
+                    return Poll::Pending;
+                }
+            };
+            match operation(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.source.would_block(direction, ready);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(done) => {
+                    if done.short && self.poller.short_clears() {
+                        self.source.clear(direction, ready);
+                    }
+                    return Poll::Ready(Ok(done.value));
+                }
+            }
+        }
+    }
+
+    /// Waits until an operation may be ready, without doing one.
+    ///
+    /// # Errors
+    ///
+    /// "The runtime is gone".
+    pub fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        reason: Reason,
+    ) -> Poll<io::Result<()>> {
+        let spent = ready!(budget::spend(cx));
+        match self.source.poll_ready(direction, cx.waker()) {
+            Poll::Ready(ready) => Poll::Ready(ready.map(|_| ())),
+            Poll::Pending => {
+                spent.refund();
+                park(reason);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: AsFd> Drop for Io<T> {
+    fn drop(&mut self) {
+        // The descriptor is closed in a moment, which removes it as well.
+        let _ = self.deregister();
+        // SAFETY: taken here and nowhere else; `into_inner` forgets us.
+        drop(unsafe { ManuallyDrop::take(&mut self.io) });
+    }
+}
+
+impl<T: AsFd> AsFd for Io<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Io<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}

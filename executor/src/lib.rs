@@ -1,0 +1,51 @@
+//! The scheduler of the gambol runtime. Only `gambol`'s API is promised; this crate may change with every release.
+//!
+//! In reading order:
+
+// Tasks: the cell's metadata, the container around the user's future, handles, the table of the parked.
+mod task;
+// Where runnable tasks wait: rings, slots, the injector.
+mod queue;
+// Who is idle and how they are woken. Begin with `idle/README.md`.
+mod idle;
+// A worker: its loop, its looks at the clock, stealing and sleeping, blocking, the table of all workers.
+mod worker;
+// The seam to `gambol-netpoll` and `gambol-timer`.
+mod driver;
+// Timers: a wheel under a lock; and the future that waits for one.
+mod shard;
+mod sleep;
+// Descriptors: the future's side of the poller.
+mod io;
+// The thread that looks at the workers from outside.
+mod monitor;
+// What others want of a worker; what a task may still spend; what a thread is; what time it is.
+mod attention;
+mod budget;
+mod clock;
+mod context;
+// The shared state of a runtime, and how a task gets into a queue.
+mod core;
+// Runtimes as users hold them, `block_on`, and the pool for blocking work.
+mod block_on;
+mod pool;
+mod runtime;
+// Counters and trace points.
+mod metrics;
+mod trace;
+// Atomics and locks, std's or the model checker's.
+mod sync;
+
+pub use budget::{Spent, has_remaining, spend};
+pub use clock::Instant;
+pub use context::{current_task, park};
+pub use gambol_netpoll::Direction;
+pub use io::{Done, Io};
+pub use metrics::Metrics;
+pub use runtime::{
+    Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, run_main, run_main_local, spawn,
+    spawn_blocking, spawn_named,
+};
+pub use sleep::Sleep;
+pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
+pub use trace::{Event, Tracer};

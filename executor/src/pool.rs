@@ -1,0 +1,180 @@
+//! The blocking pool: threads for closures that block, one pool per runtime.
+//!
+//! A job is a task whose future runs the closure, so it has the same cell, handle and containment as any other. Threads are
+//! made as jobs come, up to a limit, and end when they have had nothing to do for a while. When the system has no thread to
+//! give, the job stays queued; a thread that is there takes it, or the monitor tries again.
+//!
+//! The pool holds up no exit: its threads are not joined.
+
+use crate::{
+    context,
+    core::{CLOSED, Core, run_cancelled},
+    task::Runnable,
+    worker::table::call_hook,
+};
+use std::{
+    collections::VecDeque,
+    ptr,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a thread waits for a job before it ends.
+const IDLE_LASTS: Duration = Duration::from_secs(10);
+
+/// See the head of this file.
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    work: Condvar,
+    /// Notified when a thread has ended.
+    gone: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Runnable>,
+    threads: usize,
+    idle: usize,
+    /// Threads that were notified and have not come yet.
+    called: usize,
+    closed: bool,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Pool {
+        Pool { state: Mutex::default(), work: Condvar::new(), gone: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new runtime begins.
+    pub(crate) fn open(&self) {
+        self.lock().closed = false;
+    }
+
+    /// Queues a job and finds a thread for it.
+    pub(crate) fn push(&self, core: &'static Core, job: Runnable) {
+        crate::core::fork::check();
+        let mut state = self.lock();
+        if state.closed || core.phase() == CLOSED {
+            drop(state);
+            let _inside = context::enter_foreign(core);
+            return run_cancelled(job);
+        }
+        state.queue.push_back(job);
+        if state.idle > state.called {
+            state.called += 1;
+            self.work.notify_one();
+        } else {
+            self.add_thread(core, state);
+        }
+    }
+
+    /// Whether jobs wait that no thread was found for.
+    pub(crate) fn wants_thread(&self) -> bool {
+        let state = self.lock();
+        state.threads == 0 && !state.queue.is_empty()
+    }
+
+    /// Tries again to make a thread, if none is there.
+    pub(crate) fn retry(&self, core: &'static Core) {
+        let state = self.lock();
+        if state.threads == 0 && !state.queue.is_empty() {
+            self.add_thread(core, state);
+        }
+    }
+
+    fn add_thread(&self, core: &'static Core, mut state: MutexGuard<'_, State>) {
+        let config = core.config();
+        if state.threads >= config.max_blocking_threads {
+            return;
+        }
+        let mut builder = thread::Builder::new().name(format!("{}-blk", config.name));
+        if let Some(bytes) = config.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        core.lease();
+        match builder.spawn(move || thread_main(core)) {
+            Ok(_) => state.threads += 1,
+            Err(_) => {
+                let stranded = state.threads == 0;
+                drop(state);
+                core.release();
+                if stranded {
+                    core.monitor.watch();
+                }
+            }
+        }
+    }
+
+    /// Waits until no thread is left. False: some are, at `until`. The pool was closed before.
+    pub(crate) fn join(&self, until: Instant) -> bool {
+        let mut state = self.lock();
+        while state.threads > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.gone.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Cancels what is queued; what runs is left alone. Jobs that come later are cancelled at once.
+    pub(crate) fn close(&self, core: &'static Core) {
+        let mut state = self.lock();
+        state.closed = true;
+        let queue = std::mem::take(&mut state.queue);
+        drop(state);
+        self.work.notify_all();
+        let _inside = context::enter_foreign(core);
+        queue.into_iter().for_each(run_cancelled);
+    }
+}
+
+fn thread_main(core: &'static Core) {
+    let config = core.config();
+    context::set_thread_of(core);
+    call_hook(config.on_thread_start.as_deref());
+    let inside = context::enter_foreign(core);
+    while let Some(job) = next_job(&core.pool) {
+        // The waker keeps the cell, and so the metadata, until the guard is gone.
+        let waker = job.waker();
+        // SAFETY: see above.
+        let task = unsafe { context::enter_task(&*ptr::from_ref(job.metadata())) };
+        job.run();
+        drop(task);
+        drop(waker);
+    }
+    drop(inside);
+    call_hook(config.on_thread_stop.as_deref());
+    core.release();
+}
+
+/// The next job; none: the thread is to end, and is not counted any more.
+fn next_job(pool: &Pool) -> Option<Runnable> {
+    let mut state = pool.lock();
+    loop {
+        if let Some(job) = state.queue.pop_front() {
+            return Some(job);
+        }
+        if state.closed {
+            break;
+        }
+        state.idle += 1;
+        let (back, timeout) =
+            pool.work.wait_timeout(state, IDLE_LASTS).unwrap_or_else(PoisonError::into_inner);
+        state = back;
+        state.idle -= 1;
+        state.called = state.called.saturating_sub(1);
+        if timeout.timed_out() && state.queue.is_empty() {
+            break;
+        }
+    }
+    state.threads -= 1;
+    pool.gone.notify_all();
+    None
+}

@@ -1,0 +1,550 @@
+//! Runtimes as their users hold them: building, handles, the default one, and the end.
+
+use crate::{
+    block_on as blocking, context,
+    core::Core,
+    metrics::Metrics,
+    shard::Shard,
+    task::{Id, JoinHandle},
+    trace::{Event, Tracer},
+    worker::{self, table::MAX_WORKERS},
+};
+use gambol_timer::Key;
+use std::{
+    any::Any,
+    env, fmt,
+    future::Future,
+    io,
+    num::NonZeroUsize,
+    panic::Location,
+    ptr,
+    sync::{Arc, OnceLock},
+    task::Waker,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long the drop of a runtime waits for a poll that does not end.
+const DROP_WAITS: Duration = Duration::from_secs(5);
+/// How long the end of main waits for the workers to reach a poll boundary.
+const EXIT_WAITS: Duration = Duration::from_millis(10);
+
+/// What a runtime was built with.
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) workers: Option<usize>,
+    pub(crate) max_workers: usize,
+    pub(crate) max_blocking_threads: usize,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) stall_threshold: Duration,
+    pub(crate) virtual_time: bool,
+    pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub(crate) on_task_panic: Option<Arc<dyn Fn(Id, &(dyn Any + Send)) + Send + Sync>>,
+    pub(crate) tracer: Option<Tracer>,
+}
+
+/// Builds a runtime that differs from the default one.
+pub struct Builder {
+    config: Config,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Builder {
+    /// As many workers as the process may use processors, everything else as documented at each setting.
+    pub fn new() -> Builder {
+        Builder {
+            config: Config {
+                name: "gambol".to_owned(),
+                workers: None,
+                max_workers: MAX_WORKERS,
+                max_blocking_threads: 512,
+                stack_size: None,
+                stall_threshold: Duration::from_millis(10),
+                virtual_time: false,
+                on_thread_start: None,
+                on_thread_stop: None,
+                on_task_panic: None,
+                tracer: None,
+            },
+        }
+    }
+
+    /// Workers that run tasks at one time: 1 to 256. Default: `std::thread::available_parallelism`, which knows cgroups.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.config.workers = Some(workers);
+        self
+    }
+
+    /// Worker threads at most, those whose tasks block included: from the number of workers to 256, the default.
+    pub fn max_workers(mut self, max: usize) -> Builder {
+        self.config.max_workers = max;
+        self
+    }
+
+    /// Threads for `spawn_blocking` at most. More jobs wait. Default 512.
+    pub fn max_blocking_threads(mut self, max: usize) -> Builder {
+        self.config.max_blocking_threads = max;
+        self
+    }
+
+    /// The first part of the threads' names. Default "gambol".
+    pub fn name(mut self, prefix: impl Into<String>) -> Builder {
+        self.config.name = prefix.into();
+        self
+    }
+
+    /// The stack of each thread in bytes. Default: std's, 2 MiB, or `RUST_MIN_STACK`.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.config.stack_size = Some(bytes);
+        self
+    }
+
+    /// How long a poll may take before others look after what waits behind it. The monitor looks every quarter of this. Default
+    /// 10 ms; `Duration::MAX`: only what sleeps while work waits is looked after.
+    pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
+        self.config.stall_threshold = threshold;
+        self
+    }
+
+    /// Called on each new thread of the runtime. A panic in it is caught.
+    pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Builder {
+        self.config.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each thread of the runtime before it ends. A panic in it is caught.
+    pub fn on_thread_stop(mut self, hook: impl Fn() + Send + Sync + 'static) -> Builder {
+        self.config.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called with the payload of each panic in a task, on the worker. A panic in it is caught.
+    pub fn on_task_panic(mut self, hook: impl Fn(Id, &(dyn Any + Send)) + Send + Sync + 'static) -> Builder {
+        self.config.on_task_panic = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called for each event of the scheduler, where it happens. A panic in it is caught.
+    #[doc(hidden)]
+    pub fn tracer(mut self, tracer: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
+        self.config.tracer = Some(Arc::new(tracer));
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a setting out of its range; the operating system's error when a thread cannot be made, after the
+    /// threads that were made have ended.
+    pub fn build(self) -> io::Result<Runtime> {
+        let mut config = self.config;
+        let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        let workers = match config.workers {
+            Some(workers) => workers,
+            None => thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_WORKERS),
+        };
+        if config.workers.is_none() {
+            config.max_workers = config.max_workers.max(workers);
+        }
+        if !(1..=MAX_WORKERS).contains(&workers) {
+            return invalid("a runtime has 1 to 256 workers");
+        }
+        if !(workers..=MAX_WORKERS).contains(&config.max_workers) {
+            return invalid("max_workers is at least the number of workers and at most 256");
+        }
+        if config.max_blocking_threads == 0 {
+            return invalid("max_blocking_threads is at least 1");
+        }
+        if config.name.contains('\0') {
+            return invalid("the name of a thread holds no NUL");
+        }
+        let max = config.max_workers;
+        let core = Core::acquire(config)?;
+        let runtime = Runtime { handle: Handle { core } };
+        core.monitor.start(core)?;
+        core.table.start(core, workers, max)?;
+        Ok(runtime)
+    }
+}
+
+/// A runtime: its workers, its poller, its timers and its blocking pool.
+///
+/// Dropping it cancels its tasks, which drops their futures, and waits until its workers have ended, but not for ever: after
+/// 5 s a poll that does not end is left behind with its thread, and that is said on stderr. Blocking jobs that have begun are
+/// not waited for. Dropped inside one of its own tasks, it ends in the background.
+pub struct Runtime {
+    handle: Handle,
+}
+
+impl Runtime {
+    /// A runtime with default settings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::build`].
+    pub fn new() -> io::Result<Runtime> {
+        Builder::new().build()
+    }
+
+    /// Settings for a runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Runs a future on this thread, with this runtime for what it spawns. Works on any thread, inside a task too.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        blocking::block_on(self.handle.core, future)
+    }
+
+    /// Starts a task.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// Runs a closure that may block, in the blocking pool.
+    #[track_caller]
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn_blocking(job)
+    }
+
+    /// A handle, which may be cloned and outlive the runtime.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// What it has done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.handle.metrics()
+    }
+
+    /// Cancels all tasks and waits at most `deadline` for the workers and for the blocking jobs that have begun.
+    ///
+    /// # Errors
+    ///
+    /// [`ShutdownTimeout`] when some have not ended by then; they are left behind.
+    pub fn shutdown(self, deadline: Duration) -> Result<(), ShutdownTimeout> {
+        let until = Instant::now().checked_add(deadline);
+        let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 32));
+        self.close(until, true)
+    }
+
+    fn close(&self, until: Instant, pool: bool) -> Result<(), ShutdownTimeout> {
+        let core = self.handle.core;
+        if !core.begin_close() {
+            return Ok(());
+        }
+        core.table.close();
+        core.stop_threads();
+        if context::is_thread_of(core) {
+            // One of the threads that are to end is this one. The last worker to end cancels what is left.
+            core.pool.close(core);
+            return Ok(());
+        }
+        let _out = worker::step_out();
+        let joined = core.table.join(until);
+        core.drain();
+        core.monitor.join();
+        let jobs_ended = !pool || core.pool.join(until);
+        if joined && jobs_ended { Ok(()) } else { Err(ShutdownTimeout { workers: core.table.alive() }) }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Err(timeout) = self.close(Instant::now() + DROP_WAITS, false) {
+            eprintln!("gambol: {timeout}");
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.core.fmt_as("Runtime", f)
+    }
+}
+
+/// Not everything had ended when the deadline of a shutdown came.
+#[derive(Debug)]
+pub struct ShutdownTimeout {
+    workers: usize,
+}
+
+impl fmt::Display for ShutdownTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.workers {
+            0 => f.write_str("the runtime was shut down, but blocking jobs that had begun still run"),
+            n => write!(f, "the runtime was shut down, but {n} of its workers are in a poll that does not end"),
+        }
+    }
+}
+
+impl std::error::Error for ShutdownTimeout {}
+
+impl From<ShutdownTimeout> for io::Error {
+    fn from(timeout: ShutdownTimeout) -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, timeout)
+    }
+}
+
+/// Starts tasks in a runtime from anywhere. What is spawned after its runtime's end is cancelled at once.
+pub struct Handle {
+    core: &'static Core,
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Handle {
+        self.core.lease();
+        Handle { core: self.core }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.release();
+    }
+}
+
+impl Handle {
+    /// The runtime that `spawn` would use here: the task's, the `block_on`'s, or else the default one, which is started if
+    /// needed.
+    ///
+    /// # Panics
+    ///
+    /// When the default runtime cannot be started.
+    pub fn current() -> Handle {
+        let core = current();
+        core.lease();
+        Handle { core }
+    }
+
+    /// As [`current`](Self::current), but starts nothing: none outside of tasks and `block_on`, unless the default runtime
+    /// runs already.
+    pub fn try_current() -> Option<Handle> {
+        let core = context::with(context::Context::core).or_else(|| DEFAULT.get().map(|runtime| runtime.handle.core))?;
+        core.lease();
+        Some(Handle { core })
+    }
+
+    /// Starts a task.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.core.spawn(future, None, Location::caller())
+    }
+
+    /// Runs a closure that may block, in the blocking pool.
+    #[track_caller]
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.core.spawn_blocking(job, Location::caller())
+    }
+
+    /// What the runtime has done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.core.metrics()
+    }
+
+    pub(crate) fn core(&self) -> &'static Core {
+        self.core
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt_as("Handle", f)
+    }
+}
+
+impl Core {
+    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parked, searching) = self.idle.counts();
+        f.debug_struct(name)
+            .field("workers", &self.table.active())
+            .field("parked", &parked)
+            .field("searching", &searching)
+            .field("injected", &self.injector.len())
+            .finish_non_exhaustive()
+    }
+}
+
+static DEFAULT: OnceLock<Runtime> = OnceLock::new();
+
+/// The default runtime, started by the first who needs it. It is never dropped.
+#[cold]
+fn default_core() -> &'static Core {
+    let runtime = DEFAULT.get_or_init(|| {
+        let mut builder = Builder::new();
+        if let Some(text) = env::var_os("GAMBOL_WORKERS") {
+            match text.to_str().and_then(|text| text.parse().ok()) {
+                Some(workers @ 1..=MAX_WORKERS) => builder = builder.workers(workers),
+                _ => eprintln!("gambol: GAMBOL_WORKERS={text:?} is not a number from 1 to 256, and is ignored"),
+            }
+        }
+        builder.build().unwrap_or_else(|error| {
+            panic!("the default runtime cannot be started: {error}; build one with Runtime::builder() to handle this")
+        })
+    });
+    runtime.handle.core
+}
+
+/// The runtime of this task or `block_on`, or the default one.
+#[inline]
+pub(crate) fn current() -> &'static Core {
+    context::with(context::Context::core).unwrap_or_else(default_core)
+}
+
+/// Starts a task in the current runtime: that of the task or of the `block_on` around the call, or else the default one.
+#[track_caller]
+#[inline]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current().spawn(future, None, Location::caller())
+}
+
+/// As [`spawn`], with a name for the task.
+#[track_caller]
+pub fn spawn_named<F>(name: Box<str>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current().spawn(future, Some(name), Location::caller())
+}
+
+/// Runs a closure that may block, in the current runtime's blocking pool.
+#[track_caller]
+pub fn spawn_blocking<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    current().spawn_blocking(job, Location::caller())
+}
+
+/// Runs a future on this thread, whichever it is; inside a task the other tasks go on meanwhile.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    blocking::block_on(current(), future)
+}
+
+/// Runs a closure that may block the thread, on this thread; inside a task the other tasks go on meanwhile.
+pub fn block_in_place<T>(job: impl FnOnce() -> T) -> T {
+    worker::block_in_place(job)
+}
+
+/// Runs `main` as a task of the default runtime, and lets the process end soon after it has: workers that do not come to a
+/// poll boundary within 10 ms are left to run. For the attribute macro.
+pub fn run_main<F>(workers: Option<usize>, main: F) -> F::Output
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let core = main_core(workers);
+    let result = blocking::block_on(core, core.spawn(main, None, Location::caller()));
+    stop_for_exit(core);
+    match result {
+        Ok(output) => output,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// As [`run_main`] for a `main` that stays on its thread.
+pub fn run_main_local<F: Future>(workers: Option<usize>, main: F) -> F::Output {
+    let core = main_core(workers);
+    let output = blocking::block_on(core, main);
+    stop_for_exit(core);
+    output
+}
+
+fn main_core(workers: Option<usize>) -> &'static Core {
+    if let Some(workers) = workers {
+        let runtime = Builder::new().workers(workers).build().unwrap_or_else(|error| {
+            panic!("the runtime for main cannot be started: {error}")
+        });
+        // Whoever called `set` first keeps the default runtime; then main has this one for itself.
+        match DEFAULT.set(runtime) {
+            Ok(()) => {}
+            Err(runtime) => {
+                let core = runtime.handle.core;
+                std::mem::forget(runtime);
+                return core;
+            }
+        }
+    }
+    default_core()
+}
+
+/// Asks the workers to stop at their next poll boundary and waits a little for it. Handlers that run at exit are
+/// not safe beside working threads.
+fn stop_for_exit(core: &'static Core) {
+    if core.begin_close() {
+        core.table.close();
+        core.stop_threads();
+        core.table.join(Instant::now() + EXIT_WAITS);
+    }
+}
+
+// ---- timers
+
+/// The current runtime's time, as fresh as the worker's last look at the clock.
+#[inline]
+pub(crate) fn recent_now() -> u64 {
+    match context::with(|cx| cx.local().map(worker::Local::recent_now)) {
+        Some(now) => now,
+        None => context::now(),
+    }
+}
+
+/// Arms a timer where it is cheapest: in the shard of the worker that this thread is, or in one for foreign threads.
+#[inline]
+pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
+    if let Some(shard) = context::with(|cx| cx.local().map(|local| &local.worker.shard))
+        && let Some((key, _)) = shard.insert(deadline, waker.clone())
+    {
+        return (shard, key);
+    }
+    arm_slow(deadline, waker)
+}
+
+#[cold]
+fn arm_slow(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
+    for core in [current(), default_core()] {
+        let shard = core.foreign_shard();
+        if let Some((key, earliest)) = shard.insert(deadline, waker.clone()) {
+            if earliest {
+                core.timer_armed(deadline);
+            }
+            return (shard, key);
+        }
+    }
+    unreachable!("the default runtime's timers are never closed");
+}
+
+/// The timer in `home` has become its earliest: wakes who must know.
+#[cold]
+pub(crate) fn timer_armed(home: &'static Shard, deadline: u64) {
+    let ours = context::with(|cx| cx.local().is_some_and(|local| ptr::eq(&local.worker.shard, home)));
+    if !ours {
+        crate::core::by_slot(home.core).timer_armed(deadline);
+    }
+}
+

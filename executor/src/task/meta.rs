@@ -1,0 +1,172 @@
+//! The metadata of a task: 32 bytes beside its state in the cell.
+
+use super::{AbortCell, Reason};
+use std::{
+    fmt,
+    num::NonZeroU64,
+    panic::Location,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, AtomicU32, Ordering},
+    },
+};
+
+/// Names a task: never used twice by one runtime, and different for runtimes that live at the same time.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(NonZeroU64);
+
+impl Id {
+    /// Bits 48.. the runtime's slot, below them a number that only grows and is never 0.
+    pub(crate) fn new(core: u16, number: u64) -> Id {
+        Id(NonZeroU64::new(u64::from(core) << 48 | number).expect("task numbers start at 1"))
+    }
+
+    pub(crate) fn core(self) -> u16 {
+        (self.0.get() >> 48) as u16
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.get() & ((1 << 48) - 1))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({self})")
+    }
+}
+
+/// `Meta::home`: the task is to end. Set by whoever aborts it or shuts the runtime down; never cleared.
+const CANCELLED: u32 = 1 << 31;
+
+/// See the head of this file.
+pub(crate) struct Meta {
+    /// Written once, at the spawn.
+    pub(crate) id: Id,
+    /// Where it was spawned. Written once.
+    pub(crate) location: &'static Location<'static>,
+    /// What few tasks have. Null until somebody needs it, then set once; freed with the cell.
+    extra: AtomicPtr<Extra>,
+    /// What it waits for (`wait.rs`). Written by the task itself, read by anyone.
+    wait: AtomicU32,
+    /// Bit 31 CANCELLED. Bits 0..31 the registry's index plus one: set by the task at its first Pending, cleared by
+    /// whoever drops its future. All changes are read-modify-writes, so that an abort and a first Pending that meet
+    /// see each other.
+    home: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Meta>() <= 32);
+
+impl Meta {
+    pub(crate) fn new(id: Id, location: &'static Location<'static>, extra: Option<Box<Extra>>) -> Meta {
+        Meta {
+            id,
+            location,
+            extra: AtomicPtr::new(extra.map_or(ptr::null_mut(), Box::into_raw)),
+            wait: AtomicU32::new(0),
+            home: AtomicU32::new(0),
+        }
+    }
+
+    /// Sets the cancel bit. Returns the registry's index, if the task is in it and so may have to be woken.
+    #[must_use]
+    pub(crate) fn cancel(&self) -> Option<u32> {
+        // AcqRel: what the canceller did before is seen by the task that reads the bit in `registered`.
+        (self.home.fetch_or(CANCELLED, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+    }
+
+    /// Whether the task is to end.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.home.load(Ordering::Relaxed) & CANCELLED != 0
+    }
+
+    /// The registry's index, once the task is in it.
+    #[inline]
+    pub(crate) fn index(&self) -> Option<u32> {
+        (self.home.load(Ordering::Relaxed) & !CANCELLED).checked_sub(1)
+    }
+
+    /// The task is in the registry. Returns true if it was cancelled before: then nobody will wake it for that.
+    #[must_use]
+    pub(crate) fn registered(&self, index: u32) -> bool {
+        self.home.fetch_or(index + 1, Ordering::AcqRel) & CANCELLED != 0
+    }
+
+    /// The task leaves the registry.
+    pub(crate) fn unregister(&self) -> Option<u32> {
+        self.index()?;
+        (self.home.fetch_and(CANCELLED, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+    }
+
+    #[inline]
+    pub(crate) fn set_wait(&self, reason: Reason, coarse: u32) {
+        self.wait.store(reason.pack(coarse), Ordering::Relaxed);
+    }
+
+    pub(crate) fn wait(&self) -> (Reason, u32) {
+        Reason::unpack(self.wait.load(Ordering::Relaxed))
+    }
+
+    /// What few tasks have, if this one has it.
+    #[inline]
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        // SAFETY: the pointer is null or came from `Box::into_raw`, is never changed once it is set, and is freed in
+        // our own drop only. Acquire, with the Release in `extra_or_insert`: the box is seen whole.
+        unsafe { self.extra.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// As above; makes it if needed.
+    pub(crate) fn extra_or_insert(&self) -> &Extra {
+        if let Some(extra) = self.extra() {
+            return extra;
+        }
+        let new = Box::into_raw(Box::new(Extra::new(self.id)));
+        match self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: it was just made, and is freed in our own drop only.
+            Ok(_) => unsafe { &*new },
+            Err(other) => {
+                // SAFETY: it was not published, so it is still ours.
+                drop(unsafe { Box::from_raw(new) });
+                // SAFETY: as in `extra`.
+                unsafe { &*other }
+            }
+        }
+    }
+}
+
+impl Drop for Meta {
+    fn drop(&mut self) {
+        let extra = *self.extra.get_mut();
+        if !extra.is_null() {
+            // SAFETY: it came from `Box::into_raw`, and nobody else can reach it: the cell is being destroyed.
+            drop(unsafe { Box::from_raw(extra) });
+        }
+    }
+}
+
+/// The rare part of a task's metadata.
+pub(crate) struct Extra {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) abort: Arc<AbortCell>,
+}
+
+impl Extra {
+    pub(crate) fn new(id: Id) -> Extra {
+        Extra { name: None, abort: Arc::new(AbortCell::new(id)) }
+    }
+
+    pub(crate) fn named(id: Id, name: Box<str>) -> Extra {
+        Extra { name: Some(name), abort: Arc::new(AbortCell::new(id)) }
+    }
+}
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        // An abort cell that was made while the task was just finishing learns it here at the latest.
+        self.abort.finish();
+    }
+}

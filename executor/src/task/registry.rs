@@ -1,0 +1,454 @@
+//! All parked tasks of a runtime: one waker each, so that they can be cancelled, listed and kept alive.
+//!
+//! A task enters at its first Pending and leaves when its future is dropped; one that is ready at once never comes here.
+//! The waker also keeps alive a detached task whose own wakers are all gone: async-task would free it without dropping
+//! its future.
+//!
+//! Entries stand in pages of 256 that belong to one worker each. Only the owner inserts, without a read-modify-write.
+//! Whoever ends the task removes, with one swap.
+//!
+//! ```text
+//! an entry's `data`   null      vacant, or being filled by the owner; `link` chains the vacant ones
+//!                     BUSY      a visitor looks at it; `link` is still the vtable
+//!                     else      the waker's data pointer; `link` is its vtable
+//!
+//! to remove  1 swap null. A pointer: the waker is ours, the index is free. BUSY: the visitor frees it
+//! to visit   1 lock `visitors`   2 pointer -> BUSY by compare-exchange   3 look   4 BUSY -> pointer by
+//!              compare-exchange. It fails: the entry was removed meanwhile; drop the waker, free the index
+//! to free an index  the owner: chain it in the page. Anyone else: push it onto the page's `remote` stack; who makes that
+//!              stack non-empty pushes the page onto its owner's `inbox`. Only the owner takes, whole stacks at a time, a
+//!              page from the inbox first and then its indices, so a page is in the inbox at most once and no stack has
+//!              an ABA
+//! ```
+//!
+//! There is one visitor at a time, so BUSY is its own mark, and a page can be freed under the visitors' lock.
+//!
+//! Costs: 16 bytes a task; insert one clone of the waker and no other read-modify-write; remove one swap, one more when
+//! the remover is not the owner. Pages that empty are freed, all but one.
+
+use super::Meta;
+use std::{
+    cell::UnsafeCell,
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering},
+    },
+    task::{RawWakerVTable, Waker},
+};
+
+const PAGE: u32 = 256;
+/// Pages per directory leaf, and leaves: together 2^31 tasks.
+const LEAF: usize = 1 << 12;
+const LEAVES: usize = 1 << 11;
+
+/// The visitor's mark.
+const BUSY: *mut () = ptr::without_provenance_mut(1);
+
+/// How far the metadata lies behind the pointer in a waker. Measured at the first registration and compared at each, so
+/// that a visitor can rely on it for whatever waker is in the table. Zero: not measured.
+static META_OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+struct Entry {
+    data: AtomicPtr<()>,
+    /// The waker's vtable; in a vacant entry the next vacant offset plus one, as an address.
+    link: AtomicPtr<()>,
+}
+
+struct Page {
+    /// The worker that inserts here. Written once.
+    owner: u16,
+    number: u32,
+    /// Touched by the owner's thread only.
+    local: UnsafeCell<Local>,
+    /// Offsets plus one that others freed: a stack through `link`.
+    remote: AtomicU32,
+    /// The next page in the owner's inbox, number plus one. Written by who pushes the page there.
+    next: AtomicU32,
+    entries: [Entry; PAGE as usize],
+}
+
+struct Local {
+    /// First vacant offset plus one.
+    free: u32,
+    /// Entries that are not known to be vacant.
+    used: u32,
+    /// Whether the page is on the owner's `partial` list.
+    partial: bool,
+}
+
+/// A worker's own side of the registry: which pages it inserts into. Only its thread touches it.
+#[derive(Default)]
+pub(crate) struct Owned {
+    current: Option<NonNull<Page>>,
+    /// Pages with vacant entries, other than `current`.
+    partial: Vec<NonNull<Page>>,
+}
+
+// SAFETY: the pointers are to pages that live in the registry; an `Owned` is used by one thread at a time, and handing
+// it to another (a worker's place that is taken over by a new thread) happens under a lock.
+unsafe impl Send for Owned {}
+
+type Leaf = [AtomicPtr<Page>; LEAF];
+
+/// See the head of this file.
+pub(crate) struct Registry {
+    directory: [AtomicPtr<Leaf>; LEAVES],
+    /// Held by the one visitor, and to free a page.
+    visitors: Mutex<()>,
+    numbers: Mutex<Numbers>,
+    /// One per worker: pages with remotely freed entries, a stack through `next`.
+    inboxes: Box<[AtomicU32]>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    next: u32,
+    free: Vec<u32>,
+}
+
+// SAFETY: `Page::local` is the only part that is not atomic, and only the owner's thread touches it (the callers of the
+// unsafe methods promise to be it).
+unsafe impl Sync for Registry {}
+// SAFETY: as above; pages belong to the registry.
+unsafe impl Send for Registry {}
+
+impl Registry {
+    pub(crate) fn new(workers: usize) -> Registry {
+        Registry {
+            directory: [const { AtomicPtr::new(ptr::null_mut()) }; LEAVES],
+            visitors: Mutex::new(()),
+            numbers: Mutex::default(),
+            inboxes: (0..workers).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// Puts a waker of a task into the table.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the thread of worker `worker`, whose `Owned` this is. `waker` is a waker of the task whose metadata
+    /// `meta` is.
+    pub(crate) unsafe fn insert(&self, worker: u16, owned: &mut Owned, waker: Waker, meta: &Meta) -> u32 {
+        check_offset(&waker, meta);
+        // SAFETY: pages in `owned` are alive: only this thread frees them.
+        let page = match owned.current.map(|page| unsafe { page.as_ref() }) {
+            // SAFETY: we are the owner.
+            Some(page) if unsafe { (*page.local.get()).free } != 0 => page,
+            // SAFETY: as above.
+            _ => unsafe { self.next_page(worker, owned) },
+        };
+        // SAFETY: we are the owner, and nobody else holds a reference into `local`.
+        let local = unsafe { &mut *page.local.get() };
+        let offset = local.free - 1;
+        let entry = &page.entries[offset as usize];
+        local.free = entry.link.load(Ordering::Relaxed).addr() as u32;
+        local.used += 1;
+        let waker = ManuallyDrop::new(waker);
+        entry.link.store(ptr::from_ref(waker.vtable()).cast_mut().cast(), Ordering::Relaxed);
+        // Release, with the Acquire of a visitor and of a remover: they see the vtable.
+        entry.data.store(waker.data().cast_mut(), Ordering::Release);
+        page.number * PAGE + offset
+    }
+
+    /// Takes a task's waker out of the table; none if a visitor has it, who then drops it.
+    ///
+    /// # Safety
+    ///
+    /// `index` came from `insert` and is removed once. `mine` is `Some` only on the thread of that worker.
+    pub(crate) unsafe fn remove(&self, index: u32, mine: Option<(u16, &mut Owned)>) -> Option<Waker> {
+        let page = self.page(index / PAGE)?;
+        let offset = index % PAGE;
+        let entry = &page.entries[offset as usize];
+        let link = entry.link.load(Ordering::Relaxed);
+        let data = entry.data.swap(ptr::null_mut(), Ordering::AcqRel);
+        if data == BUSY {
+            return None;
+        }
+        match mine {
+            Some((worker, owned)) if worker == page.owner => {
+                // SAFETY: we are the owner's thread.
+                let local = unsafe { &mut *page.local.get() };
+                entry.link.store(ptr::without_provenance_mut(local.free as usize), Ordering::Relaxed);
+                local.free = offset + 1;
+                local.used -= 1;
+                // SAFETY: we are the owner's thread.
+                unsafe { self.settle(page, owned) };
+            }
+            _ => self.free_remotely(page, offset),
+        }
+        // SAFETY: the parts of a waker that `insert` forgot; the swap made them ours.
+        Some(unsafe { Waker::new(data, &*link.cast::<RawWakerVTable>()) })
+    }
+
+    /// Shows the waker and the metadata of one entry, if it is there.
+    pub(crate) fn visit(&self, index: u32, look: impl FnMut(&Waker, &Meta)) {
+        let _visitor = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = self.page(index / PAGE) {
+            self.visit_entry(page, index % PAGE, look);
+        }
+    }
+
+    /// Shows every entry. Tasks that come or go meanwhile may be seen or not.
+    pub(crate) fn visit_all(&self, mut look: impl FnMut(&Waker, &Meta)) {
+        let pages = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).next;
+        for number in 0..pages {
+            // The lock is taken per page, so that nobody waits long for it.
+            let _visitor = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(page) = self.page(number) {
+                (0..PAGE).for_each(|offset| self.visit_entry(page, offset, &mut look));
+            }
+        }
+    }
+
+    /// Wakes one task, if it is there.
+    pub(crate) fn wake(&self, index: u32) {
+        let mut found = None;
+        self.visit(index, |waker, _| found = Some(waker.clone()));
+        // Outside of the visitors' lock: a wake may do anything.
+        if let Some(waker) = found {
+            waker.wake();
+        }
+    }
+
+    /// Frees what others have returned, as far as whole pages are empty. For an owner that is about to sleep.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the thread of worker `worker`, whose `Owned` this is.
+    pub(crate) unsafe fn tidy(&self, worker: u16, owned: &mut Owned) {
+        if self.inboxes[worker as usize].load(Ordering::Relaxed) != 0 {
+            // SAFETY: passed on.
+            unsafe { self.drain_inbox(worker, owned) };
+        }
+    }
+
+    /// Pages that are allocated. Four KiB and a little each.
+    #[cfg(test)]
+    pub(crate) fn pages(&self) -> usize {
+        let numbers = self.numbers.lock().unwrap();
+        numbers.next as usize - numbers.free.len()
+    }
+
+    /// The caller holds the visitors' lock.
+    fn visit_entry(&self, page: &Page, offset: u32, mut look: impl FnMut(&Waker, &Meta)) {
+        let entry = &page.entries[offset as usize];
+        let data = entry.data.load(Ordering::Acquire);
+        if data.is_null() || entry.data.compare_exchange(data, BUSY, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // Puts the waker back also when `look` panics.
+        let guard = Visit { registry: self, page, offset, data };
+        // SAFETY: the parts of a waker that `insert` forgot. While the entry is BUSY they are ours: the index is not
+        // freed, so nothing else is written there.
+        let waker = ManuallyDrop::new(unsafe {
+            Waker::new(data, &*entry.link.load(Ordering::Relaxed).cast::<RawWakerVTable>())
+        });
+        // SAFETY: `insert` has checked for this very waker that its task's metadata lies there, and the waker keeps the
+        // cell alive.
+        let meta = unsafe { &*data.cast::<u8>().add(META_OFFSET.load(Ordering::Relaxed)).cast::<Meta>() };
+        look(&waker, meta);
+        drop(guard);
+    }
+
+    #[inline]
+    fn page(&self, number: u32) -> Option<&Page> {
+        // SAFETY: leaves are never freed before the registry. Acquire, with the Release in `new_page`.
+        let leaf = unsafe { self.directory[number as usize / LEAF].load(Ordering::Acquire).as_ref() }?;
+        // SAFETY: a page is freed by its owner only when none of its entries is in use, under the visitors' lock. Those
+        // who come here have an entry in use, or hold that lock.
+        unsafe { leaf[number as usize % LEAF].load(Ordering::Acquire).as_ref() }
+    }
+
+    fn free_remotely(&self, page: &Page, offset: u32) {
+        let entry = &page.entries[offset as usize];
+        let mut head = page.remote.load(Ordering::Relaxed);
+        // From the moment that the index is on the stack the owner may free the page, unless we are about to put the
+        // page into the inbox: then the owner waits for it there. So everything else is read before.
+        let (number, owner) = (page.number, page.owner);
+        loop {
+            entry.link.store(ptr::without_provenance_mut(head as usize), Ordering::Relaxed);
+            // Release, with the Acquire of the owner's swap: it sees the link.
+            match page.remote.compare_exchange_weak(head, offset + 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        if head == 0 {
+            let inbox = &self.inboxes[owner as usize];
+            let mut first = inbox.load(Ordering::Relaxed);
+            loop {
+                page.next.store(first, Ordering::Relaxed);
+                match inbox.compare_exchange_weak(first, number + 1, Ordering::Release, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => first = now,
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller is the owner's thread.
+    #[cold]
+    unsafe fn next_page<'a>(&'a self, worker: u16, owned: &mut Owned) -> &'a Page {
+        owned.current = None;
+        // SAFETY: we are the owner.
+        unsafe { self.drain_inbox(worker, owned) };
+        let page = match owned.partial.pop() {
+            Some(page) => page,
+            None => self.new_page(worker),
+        };
+        owned.current = Some(page);
+        // SAFETY: pages in `owned` are alive, and we are the owner.
+        unsafe {
+            (*page.as_ref().local.get()).partial = false;
+            page.as_ref()
+        }
+    }
+
+    fn new_page(&self, owner: u16) -> NonNull<Page> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = numbers.free.pop().unwrap_or(numbers.next);
+        assert!((number as usize) < LEAF * LEAVES - 1, "more than 2^31 tasks are parked");
+        let page = Box::new(Page {
+            owner,
+            number,
+            local: UnsafeCell::new(Local { free: 1, used: 0, partial: false }),
+            remote: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+            entries: std::array::from_fn(|i| Entry {
+                data: AtomicPtr::new(ptr::null_mut()),
+                link: AtomicPtr::new(ptr::without_provenance_mut(if i as u32 + 1 < PAGE { i + 2 } else { 0 })),
+            }),
+        });
+        let leaf = &self.directory[number as usize / LEAF];
+        if leaf.load(Ordering::Acquire).is_null() {
+            let new: Box<[AtomicPtr<Page>]> = (0..LEAF).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+            // Only under the lock on `numbers`, so nobody else puts one there.
+            leaf.store(Box::into_raw(new).cast(), Ordering::Release);
+        }
+        let page = NonNull::from(Box::leak(page));
+        // SAFETY: leaves are never freed before the registry.
+        let leaf = unsafe { &*leaf.load(Ordering::Acquire) };
+        leaf[number as usize % LEAF].store(page.as_ptr(), Ordering::Release);
+        numbers.next = numbers.next.max(number + 1);
+        page
+    }
+
+    /// # Safety
+    ///
+    /// The caller is the owner's thread.
+    unsafe fn drain_inbox(&self, worker: u16, owned: &mut Owned) {
+        let mut first = self.inboxes[worker as usize].swap(0, Ordering::Acquire);
+        while first != 0 {
+            let page = self.page(first - 1).expect("a page in the inbox is alive");
+            first = page.next.load(Ordering::Relaxed);
+            let mut head = page.remote.swap(0, Ordering::Acquire);
+            // SAFETY: we are the owner.
+            let local = unsafe { &mut *page.local.get() };
+            while head != 0 {
+                let entry = &page.entries[head as usize - 1];
+                let next = entry.link.load(Ordering::Relaxed).addr() as u32;
+                entry.link.store(ptr::without_provenance_mut(local.free as usize), Ordering::Relaxed);
+                local.free = head;
+                local.used -= 1;
+                head = next;
+            }
+            // SAFETY: we are the owner.
+            unsafe { self.settle(page, owned) };
+        }
+    }
+
+    /// Entries of a page became vacant: lists it, or frees it if it is empty and another one has room.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the owner's thread.
+    unsafe fn settle(&self, page: &Page, owned: &mut Owned) {
+        let this = NonNull::from(page);
+        if owned.current == Some(this) {
+            return;
+        }
+        // SAFETY: we are the owner.
+        let local = unsafe { &mut *page.local.get() };
+        if !local.partial {
+            local.partial = true;
+            owned.partial.push(this);
+        }
+        if local.used == 0 && owned.partial.len() > 1 {
+            owned.partial.retain(|other| *other != this);
+            self.free_page(page.number);
+        }
+    }
+
+    #[cold]
+    fn free_page(&self, number: u32) {
+        let _visitor = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the leaf of a live page is there.
+        let leaf = unsafe { &*self.directory[number as usize / LEAF].load(Ordering::Acquire) };
+        let page = leaf[number as usize % LEAF].swap(ptr::null_mut(), Ordering::AcqRel);
+        numbers.free.push(number);
+        // SAFETY: it came from `Box::leak`. No entry is in use and no visitor is here, so nobody can reach it.
+        drop(unsafe { Box::from_raw(page) });
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for leaf in &mut self.directory {
+            let leaf = *leaf.get_mut();
+            if leaf.is_null() {
+                continue;
+            }
+            // SAFETY: it came from a box of a slice of this length.
+            for page in unsafe { Box::from_raw(leaf) }.iter_mut() {
+                let page = *page.get_mut();
+                if !page.is_null() {
+                    // SAFETY: it came from `Box::leak`, and nobody else is left.
+                    drop(unsafe { Box::from_raw(page) });
+                }
+            }
+        }
+    }
+}
+
+/// Ends a visit: the waker goes back, or is dropped if its task has left.
+struct Visit<'a> {
+    registry: &'a Registry,
+    page: &'a Page,
+    offset: u32,
+    data: *mut (),
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let entry = &self.page.entries[self.offset as usize];
+        let link = entry.link.load(Ordering::Relaxed);
+        if entry.data.compare_exchange(BUSY, self.data, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            self.registry.free_remotely(self.page, self.offset);
+            // SAFETY: the remover found BUSY and left the waker to us.
+            drop(unsafe { Waker::new(self.data, &*link.cast::<RawWakerVTable>()) });
+        }
+    }
+}
+
+/// Makes sure that a visitor finds this task's metadata behind its waker's pointer.
+#[inline]
+fn check_offset(waker: &Waker, meta: &Meta) {
+    let offset = ptr::from_ref(meta).addr().wrapping_sub(waker.data().addr());
+    if META_OFFSET.load(Ordering::Relaxed) != offset {
+        measure_offset(offset);
+    }
+}
+
+#[cold]
+fn measure_offset(offset: usize) {
+    let first = META_OFFSET.compare_exchange(0, offset, Ordering::Relaxed, Ordering::Relaxed);
+    assert!(
+        first.is_ok_and(|_| offset < 256) || first == Err(offset),
+        "a task's metadata lies elsewhere than in other tasks; this version of async-task cannot be used"
+    );
+}

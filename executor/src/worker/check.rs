@@ -1,0 +1,200 @@
+//! The look at the clock, and what depends on it.
+//!
+//! Reading the clock costs 18 ns, as much as half a turn of a small task, so it is read every few turns: as often as
+//! the polls are long. From the time between two looks comes the mean length of a poll, and from that:
+//!
+//! *How soon to look again*: after about 10 µs, at least every 32 turns, at most every turn.
+//!
+//! *Fairness by time.* Every 100 µs the worker looks at poller, due timers and the injector, so with polls of 5 ms after
+//! every poll. (Every 61 turns, tokio's and Go's figure, would be 305 ms.) What poller and timers wake then goes behind
+//! what is in the ring, unless that is more than a millisecond of work: then it goes to the injector, from which every
+//! second turn is served.
+//!
+//! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
+//! memory over two cores. It pays when enough work is waiting:
+//! - the ring holds at least [`WORTH`] of work by the mean poll; or
+//! - for as long as that the ring was not empty and mostly held tasks that had run before: a crowd that yields, which will
+//!   be there for some time, as opposed to a burst of small spawns that is soon gone.
+//!
+//! The verdict is published for thieves, who obey the same measure; until the next look it is all that they know.
+//!
+//! What was measured is in `benches/README.md`, under "When a wake is worth it".
+
+use super::Local;
+use crate::{driver::LOOK_EVERY, idle::NOBODY, queue::Item};
+use std::{cell::Cell, sync::atomic::Ordering, task::Waker};
+
+/// Nanoseconds between two looks at the clock, about.
+const CHECK_EVERY: u64 = 10_000;
+/// Turns between two looks at the clock, at most.
+const TURNS: u64 = 32;
+/// Nanoseconds of waiting work that are worth a wake.
+const WORTH: u64 = 50_000;
+/// Nanoseconds of work in the ring beyond which what the poller wakes does not queue behind it.
+const CROWDED: u64 = 1_000_000;
+
+/// What a worker knows of the time.
+pub(crate) struct Watch {
+    /// The turn at which to look again.
+    due: Cell<u32>,
+    /// The turn of the last look.
+    turn: Cell<u32>,
+    /// When that was.
+    now: Cell<u64>,
+    /// When poller, timers and injector were last looked at.
+    looked: Cell<u64>,
+    /// The mean length of a poll, ns.
+    mean: Cell<u64>,
+    /// For how long the ring has held a crowd, ns.
+    crowd: Cell<u64>,
+    /// The injector had the turn before: now it is the ring's.
+    injected: Cell<bool>,
+}
+
+impl Watch {
+    pub(crate) fn new(now: u64) -> Watch {
+        Watch {
+            due: Cell::new(0),
+            turn: Cell::new(0),
+            now: Cell::new(now),
+            looked: Cell::new(now),
+            mean: Cell::new(0),
+            crowd: Cell::new(0),
+            injected: Cell::new(false),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_due(&self, turn: u32) -> bool {
+        turn.wrapping_sub(self.due.get()) as i32 >= 0
+    }
+
+    /// The time at the last look.
+    #[inline]
+    pub(crate) fn recent(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// Looks at the clock at the next turn.
+    pub(crate) fn check_soon(&self, turn: u32) {
+        self.due.set(turn.wrapping_add(1));
+    }
+
+    /// Looks at everything at the next turn.
+    pub(crate) fn look_now(&self, turn: u32) {
+        self.check_soon(turn);
+        self.looked.set(0);
+    }
+
+    /// The worker comes out of a sleep at `now`: what it measured before says nothing about what comes.
+    pub(crate) fn woken(&self, turn: u32, now: u64) {
+        self.turn.set(turn);
+        self.check_soon(turn);
+        self.now.set(now);
+        self.looked.set(now);
+        self.crowd.set(0);
+    }
+
+    /// Takes the time at `turn`. Returns how long it is since the last look, and how many turns.
+    fn take(&self, turn: u32, now: u64) -> (u64, u64) {
+        let elapsed = now.saturating_sub(self.now.get());
+        let turns = u64::from(turn.wrapping_sub(self.turn.get())).max(1);
+        let mean = elapsed / turns;
+        // Half old, half new: long polls are believed at once, and forgotten after a few looks.
+        self.mean.set(mean.max((self.mean.get() + mean) / 2));
+        let wait = (CHECK_EVERY / mean.max(1)).clamp(1, TURNS);
+        self.turn.set(turn);
+        self.now.set(now);
+        self.due.set(turn.wrapping_add(wait as u32));
+        (elapsed, turns)
+    }
+}
+
+impl Local {
+    /// Looks at the clock. What is returned runs next.
+    #[cold]
+    pub(super) fn check(&self, turn: u32) -> Option<Item> {
+        let core = self.core();
+        let now = core.clock.now();
+        let (elapsed, turns) = self.clock.take(turn, now);
+        core.keep_coarse(now);
+        self.weigh(elapsed, turns);
+        if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
+            self.clock.looked.set(now);
+            return self.look(now);
+        }
+        None
+    }
+
+    /// Decides whether others are wanted, tells thieves, and wakes one.
+    fn weigh(&self, elapsed: u64, turns: u64) {
+        let rescheduled = u64::from(self.rescheduled.take());
+        let waiting = self.worker.ring.len() as u64;
+        let mut worth = waiting * self.clock.mean.get() >= WORTH;
+        if waiting >= 2 && 2 * rescheduled >= turns {
+            self.clock.crowd.set(self.clock.crowd.get() + elapsed);
+            worth |= self.clock.crowd.get() >= WORTH;
+        } else {
+            self.clock.crowd.set(0);
+        }
+        let pulse = &self.worker.pulse;
+        if pulse.wants_help.load(Ordering::Relaxed) != worth {
+            pulse.wants_help.store(worth, Ordering::Relaxed);
+        }
+        if worth && self.core().idle.wants_wake() {
+            self.core().wake_one();
+        }
+    }
+
+    /// Looks at timers, poller and injector without sleeping.
+    fn look(&self, now: u64) -> Option<Item> {
+        let core = self.core();
+        let mut ready = self.ready.take();
+        let shards = core.foreign.iter().chain([&self.worker.shard]);
+        for shard in shards.filter(|shard| shard.next() <= now) {
+            // One batch; the rest at the next look, if the worker has other things to do.
+            if shard.expire(now, &mut ready) {
+                self.clock.looked.set(0);
+            }
+        }
+        if core.driver.has_poller()
+            && core.seat.deadline() == NOBODY
+            && let Some(mut wait) = core.driver.try_wait()
+        {
+            let events = wait.wait(Some(std::time::Duration::ZERO), &mut ready);
+            drop(wait);
+            core.driver.keep_looked(now);
+            self.worker.counters.poller_waits.bump();
+            self.worker.counters.poller_events.add(events as u64);
+        }
+        self.crowded.set(self.worker.ring.len() as u64 * self.clock.mean.get() > CROWDED);
+        self.wake_batch(&mut ready);
+        self.crowded.set(false);
+        self.ready.replace(ready);
+        if self.clock.injected.replace(false) && self.worker.ring.len() > 0 {
+            return None;
+        }
+        let item = self.next_injected();
+        self.clock.injected.set(item.is_some());
+        item
+    }
+
+    /// Wakes what poller or timers have handed back. The list stands where others reach it, since a waker that is not
+    /// ours may block.
+    pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>) {
+        if ready.is_empty() {
+            return;
+        }
+        let draining = &self.worker.draining;
+        draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(ready.drain(..));
+        self.batch.set(true);
+        loop {
+            let waker = draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+            let Some(waker) = waker else { break };
+            if let Err(payload) = crate::task::contain(|| waker.wake()) {
+                crate::core::drop_payload(payload);
+            }
+        }
+        self.batch.set(false);
+    }
+}

@@ -1,0 +1,253 @@
+//! A worker: a thread that runs tasks, and the part of it that all can reach.
+//!
+//! [`Worker`] is shared and stays where it is as long as its core. [`Local`] belongs to the thread that is the worker at
+//! this time, and lives on its stack. What another thread might have to take over when this one is stuck stands in the
+//! shared part: ring, slot, timers, and the wakers that it was just waking.
+//!
+//! - `run.rs`     the loop: what runs next
+//! - `check.rs`   the look at the clock, and what depends on it: poller, timers, fairness, and whether to wake others
+//! - `search.rs`  stealing, and falling asleep
+//! - `block.rs`   a task says that it blocks
+//! - `table.rs`   which workers there are, the spare ones, and the threads
+
+mod block;
+mod check;
+mod run;
+mod search;
+pub(crate) mod table;
+
+pub(crate) use block::{Out, block_in_place, step_out};
+
+use crate::{
+    attention::Attention,
+    core::Core,
+    idle::Parker,
+    metrics::Counters,
+    queue::{Item, Job, Ring, Slot},
+    shard::Shard,
+    task::{Id, Meta, Owned},
+    trace::{Event, Tracer},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::Waker,
+};
+
+/// The shared part of a worker.
+pub(crate) struct Worker {
+    pub(crate) index: u16,
+    pub(crate) core: &'static Core,
+    pub(crate) ring: Ring,
+    pub(crate) pulse: Pulse,
+    pub(crate) attention: Attention,
+    pub(crate) slot: Slot,
+    pub(crate) parker: Parker,
+    pub(crate) shard: Shard,
+    /// Wakers that the poller or a shard handed back and that have not been woken yet. The lock is held to take one.
+    pub(crate) draining: Mutex<VecDeque<Waker>>,
+    pub(crate) counters: Counters,
+    /// The registry's pages that this worker inserts into; with its thread while it has one.
+    owned: Mutex<Option<Owned>>,
+}
+
+/// What a worker shows of itself: plain stores by its thread, sampled by others.
+#[repr(align(128))]
+pub(crate) struct Pulse {
+    /// Turns given to tasks. Two equal samples of a worker that is not parked: it sat in one poll all the time.
+    pub(crate) tick: AtomicU32,
+    /// The tasks in its ring are worth another worker (`check.rs`). The monitor sets it too.
+    pub(crate) wants_help: AtomicBool,
+    /// Its task has declared that it blocks: nothing here runs until somebody takes it.
+    pub(crate) blocked: AtomicBool,
+}
+
+impl Worker {
+    fn new(core: &'static Core, index: u16) -> Worker {
+        Worker {
+            index,
+            core,
+            ring: Ring::new(),
+            pulse: Pulse {
+                tick: AtomicU32::new(0),
+                wants_help: AtomicBool::new(false),
+                blocked: AtomicBool::new(false),
+            },
+            attention: Attention::new(),
+            slot: Slot::new(),
+            parker: Parker::new(),
+            shard: Shard::new(core.slot),
+            draining: Mutex::new(VecDeque::new()),
+            counters: Counters::default(),
+            owned: Mutex::new(Some(Owned::default())),
+        }
+    }
+
+    /// Whether there is something in the ring for a thief.
+    #[inline]
+    pub(crate) fn wants_help(&self) -> bool {
+        (self.pulse.wants_help.load(Ordering::Relaxed) || self.pulse.blocked.load(Ordering::Relaxed))
+            && self.ring.len() > 0
+    }
+}
+
+/// The part of a worker that only its thread touches. All cells: calls nest, because polling a task calls back here.
+pub(crate) struct Local {
+    pub(crate) worker: &'static Worker,
+    /// Turns given so far.
+    tick: Cell<u32>,
+    /// Turns in a row that went to the slot.
+    slot_run: Cell<u8>,
+    /// Tasks put on the ring since the last look at the clock that had been running before (a yielding crowd), as
+    /// opposed to fresh ones.
+    rescheduled: Cell<u32>,
+    /// We count as searching.
+    searching: Cell<bool>,
+    /// Woken tasks go to the injector: what is in the ring would hold them up.
+    crowded: Cell<bool>,
+    /// Woken tasks go to the ring: a batch from the poller is being woken.
+    batch: Cell<bool>,
+    clock: check::Watch,
+    /// Wakers to be woken; kept for its memory.
+    ready: RefCell<Vec<Waker>>,
+    owned: RefCell<Owned>,
+    /// Numbers for ids, taken from the core in blocks.
+    numbers: Cell<(u64, u64)>,
+    random: RefCell<fastrand::Rng>,
+    tracer: Option<Tracer>,
+}
+
+/// Numbers for ids that a worker takes at once.
+const NUMBERS: u64 = 1024;
+
+impl Local {
+    /// The thread becomes `worker`.
+    ///
+    /// # Safety
+    ///
+    /// No other `Local` of this worker exists.
+    unsafe fn new(worker: &'static Worker) -> Local {
+        worker.parker.adopt();
+        let owned = worker.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Local {
+            worker,
+            tick: Cell::new(worker.pulse.tick.load(Ordering::Relaxed)),
+            slot_run: Cell::new(0),
+            rescheduled: Cell::new(0),
+            searching: Cell::new(false),
+            crowded: Cell::new(false),
+            batch: Cell::new(false),
+            clock: check::Watch::new(worker.core.clock.now()),
+            ready: RefCell::new(Vec::new()),
+            owned: RefCell::new(owned.expect("a worker has one thread at a time")),
+            numbers: Cell::new((0, 0)),
+            random: RefCell::new(fastrand::Rng::new()),
+            tracer: worker.core.tracer(),
+        }
+    }
+
+    fn core(&self) -> &'static Core {
+        self.worker.core
+    }
+
+    /// The time at the worker's last look at the clock.
+    #[inline]
+    pub(crate) fn recent_now(&self) -> u64 {
+        self.clock.recent()
+    }
+
+    /// The id for a task that is spawned here.
+    #[inline]
+    pub(crate) fn next_id(&self) -> Id {
+        let (mut next, mut end) = self.numbers.get();
+        if next == end {
+            next = self.core().reserve_numbers(NUMBERS);
+            end = next + NUMBERS;
+        }
+        self.numbers.set((next + 1, end));
+        Id::new(self.core().slot, next)
+    }
+
+    /// A trace point.
+    #[inline]
+    pub(crate) fn trace(&self, event: impl FnOnce() -> Event) {
+        if let Some(tracer) = &self.tracer {
+            trace_slow(tracer, &event());
+        }
+    }
+
+    // ---- queueing, by the running task
+
+    /// A fresh task, behind all others.
+    #[inline]
+    pub(crate) fn push_back(&self, item: Item) {
+        // SAFETY: there is one `Local` per worker, and we are on its thread.
+        if let Err(spill) = unsafe { self.worker.ring.push(item) } {
+            self.spill(spill);
+        }
+    }
+
+    /// A task that was woken while it ran: behind all others, but it will be back, so it weighs more.
+    #[inline]
+    pub(crate) fn reschedule(&self, item: Item) {
+        self.rescheduled.set(self.rescheduled.get().wrapping_add(1));
+        self.push_back(item);
+    }
+
+    /// A task that was woken by the running one: it is next.
+    #[inline]
+    pub(crate) fn push_woken(&self, item: Item) {
+        if self.batch.get() {
+            return self.push_batch(item);
+        }
+        // SAFETY: there is one `Local` per worker, and we are on its thread.
+        if let Some(displaced) = unsafe { self.worker.slot.put(item) } {
+            self.reschedule(displaced);
+        }
+    }
+
+    /// A task that poller or timers have woken.
+    fn push_batch(&self, item: Item) {
+        if self.crowded.get() {
+            self.core().inject(item);
+        } else {
+            self.reschedule(item);
+        }
+    }
+
+    /// The ring is full. Nobody is woken for the spill here: this worker comes to it in its turn, and whether others are
+    /// wanted is found out at its next look at the clock.
+    #[cold]
+    fn spill(&self, spill: Vec<Item>) {
+        self.core().injector.push(Job::Many(spill));
+        self.clock.check_soon(self.tick.get());
+    }
+
+    // ---- the registry
+
+    pub(crate) fn register(&self, waker: Waker, meta: &Meta) -> u32 {
+        // SAFETY: we are the worker's thread, and the caller passes the running task's own waker and metadata.
+        unsafe { self.core().registry.insert(self.worker.index, &mut self.owned.borrow_mut(), waker, meta) }
+    }
+
+    pub(crate) fn unregister(&self, index: u32) -> Option<Waker> {
+        // SAFETY: we are the worker's thread, and the caller took the index out of the task's metadata.
+        unsafe { self.core().registry.remove(index, Some((self.worker.index, &mut self.owned.borrow_mut()))) }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let owned = self.owned.take();
+        *self.worker.owned.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned);
+    }
+}
+
+#[cold]
+fn trace_slow(tracer: &Tracer, event: &Event) {
+    let _ = crate::task::contain(|| tracer(event));
+}

@@ -1,0 +1,132 @@
+//! The worker's loop: what runs next, and giving it a turn.
+//!
+//! In order: what the look at the clock brought (one task from the injector, so that what comes from outside is not held
+//! up by what is here), the slot, the ring, the injector, other workers' rings. Go's `findRunnable` has the same order.
+//!
+//! Per turn, beside the task's own work: one plain load of the attention word, one plain store of the tick, one
+//! read-modify-write to take the task.
+
+use super::{Local, table::Leave};
+use crate::{
+    attention::{LOOK, STOP, SURPLUS},
+    budget, context,
+    queue::{Item, Job},
+    task::Runnable,
+    trace::Event,
+};
+use std::sync::atomic::Ordering;
+
+/// Turns in a row that the slot may have before the ring gets one (tokio has 3, after its issue 5712; Go lets them share one
+/// time slice). The pair that passes a message to and fro stays on this core all the same.
+const SLOT_RUN: u8 = 16;
+
+impl Local {
+    /// Runs tasks until the worker is to stop or to rest.
+    pub(super) fn run(&self) -> Leave {
+        self.run_until(|| false).expect("it is not asked to end otherwise")
+    }
+
+    /// Runs tasks until `done`, which is asked between turns and after every wake-up; `None` then.
+    pub(super) fn run_until(&self, done: impl Fn() -> bool) -> Option<Leave> {
+        loop {
+            if done() {
+                self.end_search();
+                return None;
+            }
+            let attention = self.worker.attention.get();
+            if attention != 0
+                && let Some(leave) = self.attend(attention)
+            {
+                self.end_search();
+                return Some(leave);
+            }
+            let tick = self.tick.get().wrapping_add(1);
+            self.tick.set(tick);
+            self.worker.pulse.tick.store(tick, Ordering::Relaxed);
+            let item = if self.clock.is_due(tick) { self.check(tick) } else { None };
+            if let Some(item) = item.or_else(|| self.next()) {
+                self.turn(item);
+            } else if let Some(item) = self.find() {
+                self.turn(item);
+            }
+        }
+    }
+
+    /// The next task of our own.
+    #[inline]
+    fn next(&self) -> Option<Item> {
+        if self.slot_run.get() < SLOT_RUN {
+            if let Some(item) = self.worker.slot.take() {
+                self.slot_run.set(self.slot_run.get() + 1);
+                self.worker.counters.slot_hits.bump();
+                return Some(item);
+            }
+            self.slot_run.set(0);
+            return self.worker.ring.pop();
+        }
+        self.slot_run.set(0);
+        self.worker.ring.pop().or_else(|| self.worker.slot.take())
+    }
+
+    /// A task from the injector. The rest of a spill goes onto our ring.
+    pub(super) fn next_injected(&self) -> Option<Item> {
+        match self.core().injector.pop()? {
+            Job::One(item) => Some(item),
+            Job::Many(items) => {
+                let mut items = items.into_iter();
+                let first = items.next();
+                items.for_each(|item| self.push_back(item));
+                first
+            }
+        }
+    }
+
+    /// Gives a task a turn.
+    #[inline]
+    fn turn(&self, item: Item) {
+        if self.searching.get() {
+            self.end_search();
+        }
+        // SAFETY: the queues hold raw runnables, and give each to one taker.
+        let runnable = unsafe { Runnable::from_raw(item) };
+        let id = runnable.metadata().id;
+        self.trace(|| Event::Run { id, worker: self.worker.index });
+        context::with(|cx| {
+            // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
+            // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
+            unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
+            self.worker.counters.polls.bump();
+            runnable.run();
+            context::leave_task_fast(cx);
+        });
+        self.trace(|| Event::Stop { id, worker: self.worker.index });
+    }
+
+    /// Does what the attention word asks for.
+    #[cold]
+    fn attend(&self, attention: u32) -> Option<Leave> {
+        if attention & STOP != 0 {
+            return Some(Leave::Stop);
+        }
+        if attention & SURPLUS != 0 {
+            self.worker.attention.clear(SURPLUS);
+            self.empty_queues();
+            return Some(Leave::Rest);
+        }
+        if attention & LOOK != 0 {
+            self.worker.attention.clear(LOOK);
+            self.clock.look_now(self.tick.get());
+        }
+        None
+    }
+
+    /// Gives everything in ring and slot to the others.
+    pub(super) fn empty_queues(&self) {
+        let mut items: Vec<Item> = self.worker.slot.take().into_iter().collect();
+        items.extend(std::iter::from_fn(|| self.worker.ring.pop()));
+        if !items.is_empty() {
+            self.core().injector.push(Job::Many(items));
+            self.core().wake_after_publish();
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Looking for work elsewhere, and falling asleep when there is none. The protocol is in `idle/README.md`.
+
+use super::Local;
+use crate::{
+    core::Core,
+    idle::{Left, NOBODY},
+    queue::Item,
+    trace::Event,
+};
+use std::sync::atomic::Ordering;
+
+/// Passes over the other workers before the search is given up. On the last one slots are looked at too.
+const PASSES: usize = 4;
+
+impl Local {
+    /// Work that is not our own; sleeps once if there is none. `None`: look again from the start.
+    #[cold]
+    pub(super) fn find(&self) -> Option<Item> {
+        if let Some(item) = self.next_injected() {
+            return Some(item);
+        }
+        if self.searching.get() || self.core().idle.start_search(self.core().table.active()) {
+            self.searching.set(true);
+            if let Some(item) = self.steal() {
+                return Some(item);
+            }
+        }
+        self.park();
+        None
+    }
+
+    /// Stops counting as searching, if we do. The last one looks whether more is left to do.
+    #[cold]
+    pub(super) fn end_search(&self) {
+        if self.searching.replace(false) && self.core().idle.stop_search() && self.core().has_work() {
+            self.core().wake_one();
+        }
+    }
+
+    /// Takes half of what another worker has and is not worth keeping to itself.
+    fn steal(&self) -> Option<Item> {
+        let workers = self.core().table.len();
+        let start = self.random.borrow_mut().usize(0..workers);
+        for pass in 0..PASSES {
+            let last = pass + 1 == PASSES;
+            let mut any = false;
+            for i in 0..workers {
+                let victim = self.core().table.worker(((start + i) % workers) as u16);
+                if std::ptr::eq(victim, self.worker) {
+                    continue;
+                }
+                if victim.wants_help() {
+                    any = true;
+                    // SAFETY: we own our ring, and the victim's is another one.
+                    if let Some((item, tasks)) = unsafe { victim.ring.steal_into(&self.worker.ring) } {
+                        self.worker.counters.steals.add(tasks as u64);
+                        self.trace(|| Event::Steal { worker: self.worker.index, from: victim.index, tasks });
+                        return Some(item);
+                    }
+                }
+                // A task in a slot is about to run where its memory is warm, unless its worker is held up.
+                let help = &victim.pulse.wants_help;
+                if last && help.load(Ordering::Relaxed) && !victim.slot.is_empty() {
+                    if let Some(item) = victim.slot.take() {
+                        self.worker.counters.steals.bump();
+                        return Some(item);
+                    }
+                }
+            }
+            if !any && !last {
+                // Nobody wants help: straight to the last pass would only look again.
+                break;
+            }
+            if pass + 2 == PASSES {
+                std::thread::yield_now();
+            }
+        }
+        None
+    }
+
+    /// Sleeps until there may be something to do.
+    fn park(&self) {
+        let core = self.core();
+        let index = self.worker.index;
+        self.tidy();
+        let mut wait = core.driver.try_wait();
+        core.idle.enter(index, self.searching.take(), wait.is_some());
+        if core.has_work() || self.worker.attention.get() != 0 {
+            drop(wait);
+            return self.unlist();
+        }
+        self.worker.counters.parks.bump();
+        self.trace(|| Event::Park { worker: index });
+        let mut ready = self.ready.take();
+        match &mut wait {
+            Some(wait) => {
+                let deadline = core.seat.sit(index, || core.earliest());
+                core.driver.refresh(wait);
+                let timeout = core.until(deadline);
+                if wait.has_poller() {
+                    if let Some(events) = self.worker.parker.park_in_poller(|| wait.wait(timeout, &mut ready)) {
+                        self.worker.counters.poller_waits.bump();
+                        self.worker.counters.poller_events.add(events as u64);
+                    }
+                } else {
+                    self.worker.parker.park(timeout);
+                }
+                core.seat.rise();
+            }
+            None => {
+                // Whoever sits takes care of the deadlines that it has published.
+                let (earliest, published) = (core.earliest(), core.seat.deadline());
+                let covered = published != NOBODY && published <= earliest;
+                self.worker.parker.park(if covered { None } else { core.until(earliest) });
+            }
+        }
+        drop(wait);
+        self.unlist();
+        core.monitor.watch();
+        let now = core.clock.now();
+        core.keep_coarse(now);
+        core.driver.keep_looked(now);
+        self.clock.woken(self.tick.get(), now);
+        core.expire_all(now, &mut ready);
+        self.trace(|| Event::Unpark { worker: index });
+        self.wake_batch(&mut ready);
+        self.ready.replace(ready);
+    }
+
+    /// Comes off the list of the idle.
+    fn unlist(&self) {
+        match self.core().idle.leave(self.worker.index) {
+            Left::Alone => {}
+            Left::Claimed => self.searching.set(true),
+        }
+    }
+
+    /// Before a sleep: gives back memory that a peak has left.
+    fn tidy(&self) {
+        // SAFETY: we are the worker's thread.
+        unsafe { self.core().registry.tidy(self.worker.index, &mut self.owned.borrow_mut()) };
+        let mut ready = self.ready.borrow_mut();
+        if ready.capacity() > 4096 {
+            *ready = Vec::new();
+        }
+    }
+}
+
+impl Core {
+    /// Whether a task waits that no running worker may come to soon.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.injector.is_empty()
+            || self.table.workers().any(|worker| worker.ring.len() > 0 || !worker.slot.is_empty())
+    }
+}

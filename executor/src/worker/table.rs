@@ -1,0 +1,353 @@
+//! Which workers there are: their places, the threads in them, and the spare ones.
+//!
+//! The table has a fixed number of places. As many workers are *active* as the runtime was built with; one whose task
+//! blocks is not, and another takes over if there is something to do. When it returns and finds its place filled, it empties
+//! its queues, becomes a *spare* and sleeps until it is needed; after a while it ends.
+//!
+//! All of this is rare, so it stands behind one lock. What hot paths read is beside it: `len` and `active`.
+
+use super::{Local, Worker};
+use crate::{
+    attention::{LOOK, STOP, SURPLUS},
+    context,
+    core::Core,
+    task::contain,
+};
+use std::{
+    io, ptr,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Places in a table.
+pub(crate) const MAX_WORKERS: usize = 256;
+/// How long a spare thread sleeps before it ends.
+const SPARE_LASTS: Duration = Duration::from_secs(10);
+
+/// Why a worker leaves its loop.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// The runtime stops.
+    Stop,
+    /// The worker is one too many.
+    Rest,
+}
+
+/// See the head of this file.
+pub(crate) struct Table {
+    /// Filled from the front, never emptied.
+    places: [AtomicPtr<Worker>; MAX_WORKERS],
+    len: AtomicUsize,
+    /// `Roster::active`, for those who only want to know about.
+    active: AtomicUsize,
+    roster: Mutex<Roster>,
+    /// Notified when a thread has ended.
+    gone: Condvar,
+    /// The cap was reached and reported.
+    reported: AtomicBool,
+}
+
+#[derive(Default)]
+struct Roster {
+    /// How many are to be active.
+    target: usize,
+    /// How many places may be used.
+    max: usize,
+    /// How many run or wait for tasks.
+    active: usize,
+    /// How many threads are alive.
+    alive: usize,
+    /// How many of these have not left their loop for good.
+    serving: usize,
+    /// Sleeping threads.
+    spares: Vec<u16>,
+    /// Places without a thread.
+    vacant: Vec<u16>,
+    threads: Vec<thread::JoinHandle<()>>,
+    closing: bool,
+}
+
+impl Table {
+    pub(crate) fn new() -> Table {
+        Table {
+            places: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_WORKERS],
+            len: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            roster: Mutex::default(),
+            gone: Condvar::new(),
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places that have ever been used.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// The worker in a place below `len`.
+    #[inline]
+    pub(crate) fn worker(&self, index: u16) -> &'static Worker {
+        // SAFETY: places below `len` were filled before `len` was raised (Release, Acquire), with workers that are never
+        // freed.
+        unsafe { &*self.places[index as usize].load(Ordering::Acquire) }
+    }
+
+    /// All workers that ever were.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = &'static Worker> + '_ {
+        (0..self.len()).map(|index| self.worker(index as u16))
+    }
+
+    /// How many workers run or wait for tasks.
+    #[inline]
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Active workers and spares.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let roster = self.lock();
+        (roster.active, roster.spares.len())
+    }
+
+    /// Whether fewer are active than were asked for.
+    pub(crate) fn is_short(&self) -> bool {
+        let roster = self.lock();
+        !roster.closing && roster.active < roster.target
+    }
+
+    fn set_active(&self, roster: &mut Roster, active: usize) {
+        roster.active = active;
+        self.active.store(active, Ordering::Relaxed);
+    }
+
+    /// Starts the runtime's workers.
+    pub(crate) fn start(&self, core: &'static Core, workers: usize, max: usize) -> io::Result<()> {
+        {
+            let mut roster = self.lock();
+            roster.target = workers;
+            roster.max = max;
+            roster.closing = false;
+            roster.vacant = (0..self.len() as u16).rev().collect();
+        }
+        for _ in 0..workers {
+            self.hire(core)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that one more worker is active, unless enough are.
+    pub(crate) fn hire(&self, core: &'static Core) -> io::Result<()> {
+        let mut roster = self.lock();
+        if roster.closing || roster.active >= roster.target {
+            return Ok(());
+        }
+        if let Some(index) = roster.spares.pop() {
+            let active = roster.active + 1;
+            self.set_active(&mut roster, active);
+            drop(roster);
+            core.unpark(index);
+            return Ok(());
+        }
+        let index = match roster.vacant.pop() {
+            Some(index) => index,
+            None if self.len() < roster.max => self.add_place(core),
+            None => {
+                let max = roster.max;
+                drop(roster);
+                self.report_cap(max);
+                return Err(io::Error::other("all places for workers are taken"));
+            }
+        };
+        let worker = self.worker(index);
+        worker.attention.clear(LOOK | STOP | SURPLUS);
+        let config = core.config();
+        let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
+        if let Some(bytes) = config.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        core.lease();
+        match builder.spawn(move || thread_main(worker)) {
+            Ok(thread) => {
+                let active = roster.active + 1;
+                self.set_active(&mut roster, active);
+                roster.alive += 1;
+                roster.serving += 1;
+                roster.threads.retain(|thread| !thread.is_finished());
+                roster.threads.push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                roster.vacant.push(index);
+                drop(roster);
+                core.release();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a worker for the next free place. The caller holds the roster's lock.
+    fn add_place(&self, core: &'static Core) -> u16 {
+        let index = self.len();
+        let worker = Box::leak(Box::new(Worker::new(core, index as u16)));
+        self.places[index].store(worker, Ordering::Release);
+        self.len.store(index + 1, Ordering::Release);
+        index as u16
+    }
+
+    #[cold]
+    fn report_cap(&self, max: usize) {
+        if !self.reported.swap(true, Ordering::Relaxed) {
+            eprintln!(
+                "gambol: all {max} workers are blocked; tasks wait until one returns. Use spawn_blocking for long blocking \
+                 work, or raise max_workers"
+            );
+        }
+    }
+
+    /// A worker's task begins to block.
+    pub(super) fn step_out(&self, worker: &Worker) {
+        worker.pulse.blocked.store(true, Ordering::Relaxed);
+        let mut roster = self.lock();
+        let active = roster.active - 1;
+        self.set_active(&mut roster, active);
+    }
+
+    /// It returns. True: its place was filled meanwhile.
+    pub(super) fn step_in(&self, worker: &Worker) -> bool {
+        worker.pulse.blocked.store(false, Ordering::Relaxed);
+        let mut roster = self.lock();
+        let active = roster.active + 1;
+        self.set_active(&mut roster, active);
+        active > roster.target && !roster.closing
+    }
+
+    /// A surplus worker sleeps until it is needed. False: its thread ends.
+    fn rest(&self, worker: &Worker) -> bool {
+        {
+            let mut roster = self.lock();
+            if roster.active <= roster.target {
+                return true;
+            }
+            let active = roster.active - 1;
+            self.set_active(&mut roster, active);
+            roster.spares.push(worker.index);
+        }
+        let until = Instant::now() + SPARE_LASTS;
+        loop {
+            worker.parker.park(Some(until.saturating_duration_since(Instant::now())));
+            let mut roster = self.lock();
+            let Some(place) = roster.spares.iter().position(|&spare| spare == worker.index) else {
+                // Hired again.
+                return true;
+            };
+            if roster.closing || Instant::now() >= until {
+                roster.spares.remove(place);
+                return false;
+            }
+        }
+    }
+
+    /// A thread has left its loop. True: it was the last one of a runtime that closes.
+    fn exit(&self, worker: &Worker, active: bool) -> bool {
+        let mut roster = self.lock();
+        if active {
+            let active = roster.active - 1;
+            self.set_active(&mut roster, active);
+        }
+        if !roster.closing {
+            roster.vacant.push(worker.index);
+        }
+        roster.serving -= 1;
+        roster.closing && roster.serving == 0
+    }
+
+    /// The thread has nothing more to do with the runtime but its lease.
+    fn exited(&self) {
+        self.lock().alive -= 1;
+        self.gone.notify_all();
+    }
+
+    /// No thread starts from now on.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+    }
+
+    /// Waits until all threads have ended. False: some have not by `until`.
+    pub(crate) fn join(&self, until: Instant) -> bool {
+        let mut roster = self.lock();
+        while roster.alive > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            roster = self.gone.wait_timeout(roster, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let threads = std::mem::take(&mut roster.threads);
+        drop(roster);
+        for thread in threads {
+            // The thread's main function has returned, and what it may have panicked with was reported by the hook.
+            let _ = thread.join();
+        }
+        true
+    }
+
+    /// Threads that have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.lock().alive
+    }
+}
+
+/// What a worker's thread does from start to end.
+fn thread_main(worker: &'static Worker) {
+    let core = worker.core;
+    let config = core.config();
+    context::set_thread_of(core);
+    exact_sleeps();
+    call_hook(config.on_thread_start.as_deref());
+    let active = loop {
+        let leave = {
+            // SAFETY: a place has one thread, and this is its only `Local` at this time.
+            let local = unsafe { Local::new(worker) };
+            // SAFETY: declared after `local`, so dropped before it.
+            let _inside = unsafe { context::enter_worker(&local) };
+            local.run()
+        };
+        match leave {
+            Leave::Stop => break true,
+            Leave::Rest if core.table.rest(worker) => {}
+            Leave::Rest => break false,
+        }
+    };
+    if core.table.exit(worker, active) {
+        core.drain();
+    }
+    call_hook(config.on_thread_stop.as_deref());
+    core.table.exited();
+    core.release();
+}
+
+pub(crate) fn call_hook(hook: Option<&(dyn Fn() + Send + Sync)>) {
+    if let Some(hook) = hook
+        && let Err(payload) = contain(hook)
+    {
+        crate::core::drop_payload(payload);
+    }
+}
+
+/// Asks the kernel to wake this thread when its timeout ends, and not up to 50 µs later, which is the default.
+fn exact_sleeps() {
+    #[cfg(target_os = "linux")]
+    {
+        use std::num::NonZero;
+        let _ = rustix::thread::set_current_timer_slack(Some(NonZero::<u64>::MIN));
+    }
+}
