@@ -1,0 +1,223 @@
+//! The poller: descriptors are registered, one thread waits, wakers are handed back.
+//!
+//! To register: 1. put the source into the table; 2. tell the kernel. In that order, since the kernel may report at once, and an
+//! edge that finds no source is lost.
+//!
+//! To deregister: 1. take the source out of the table, so that what is still on its way finds nothing; 2. retire it, which
+//! hands its waiters back and lets nobody enrol; 3. tell the kernel.
+//!
+//! To close: shut the table, take everything out of it, retire every source. The kernel keeps its registrations until the
+//! descriptors are deregistered or the poller is dropped; nobody listens to them.
+//!
+//! One lock, that of the table, taken once per wait that has events, and then the lock of each source with waiters; see
+//! `source.rs` for the order.
+
+use std::fmt;
+use std::io;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::platform::{Descriptor, road};
+use crate::readiness::Retirement;
+use crate::source::{Gone, Source};
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError};
+use crate::table::Table;
+
+/// A set of descriptors, and a place to wait for any of them.
+///
+/// It calls no waker: every method that finds some appends them to the caller's list.
+pub struct Poller {
+    road: road::Road,
+    table: Mutex<Table>,
+    /// How many sources the table has. Written under its lock, read by anybody.
+    len: AtomicUsize,
+}
+
+/// The caller's buffer for one [`wait`](Poller::wait).
+pub struct Events(road::Events);
+
+/// What a poller shall do without, to try the fallbacks out. Has an effect on Linux only.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Missing {
+    pub epoll_pwait2: bool,
+    pub timerfd: bool,
+    pub eventfd: bool,
+}
+
+impl Poller {
+    /// Makes a poller. All its descriptors are closed on exec.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, untouched: no descriptors left, no memory.
+    pub fn new() -> io::Result<Poller> {
+        Poller::without(Missing::default())
+    }
+
+    #[doc(hidden)]
+    pub fn without(missing: Missing) -> io::Result<Poller> {
+        Ok(Poller { road: road::Road::new(missing)?, table: Mutex::new(Table::new()), len: AtomicUsize::new(0) })
+    }
+
+    /// Registers a descriptor for both directions. What is ready already is reported by the next wait.
+    ///
+    /// The descriptor should be non-blocking. A stream socket should have been told to connect or to listen first: epoll calls one
+    /// that was not hung up, which costs its first reader and writer a futile call.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, untouched: registered already, cannot be waited for (a regular file), no memory, the limit of watches
+    /// reached. [`Gone`] after [`close`](Poller::close).
+    ///
+    /// # Safety
+    ///
+    /// The descriptor must stay open until the source has been deregistered, also if this poller is closed or dropped before.
+    /// Otherwise its number may come to stand for another file, which is then watched, armed or deregistered in its stead;
+    /// and if a duplicate was left, the kernel keeps the registration, which nobody can remove any more, until the
+    /// duplicate is closed.
+    pub unsafe fn register(&self, descriptor: Descriptor<'_>) -> io::Result<Arc<Source>> {
+        let arm = self.road.arm(descriptor);
+        let inserted = {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let inserted = table.insert(|key| Arc::new(Source::new(key, arm)));
+            self.publish(&table);
+            inserted
+        };
+        let Some((key, source)) = inserted else {
+            return Err(Gone::error());
+        };
+        // SAFETY: The caller's promise is passed on as it is.
+        if let Err(error) = unsafe { self.road.add(&source, descriptor) } {
+            drop(self.forget(key));
+            return Err(error);
+        }
+        Ok(source)
+    }
+
+    /// Removes a descriptor and appends the wakers of all who wait on it to `ready`: when they look again, they get an
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](io::ErrorKind::NotFound) if it was deregistered before. Otherwise the kernel's, if the
+    /// descriptor is not the one that was registered; the source is of no use any more all the same.
+    pub fn deregister(&self, source: &Source, descriptor: Descriptor<'_>, ready: &mut Vec<Waker>) -> io::Result<()> {
+        let kept = self.forget(source.key());
+        if !source.retire(Retirement::Deregistered, ready) {
+            // The number of the descriptor may belong to somebody else by now: do not ask the kernel.
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        drop(kept);
+        self.road.delete(source, descriptor)
+    }
+
+    /// Waits for events, at most `timeout` (`None`: without limit), and appends the wakers of all whose direction became
+    /// ready. Returns the number of events that the kernel reported for descriptors; as many as the buffer holds means that
+    /// there may be more.
+    ///
+    /// Returns earlier, perhaps with nothing, when notified or when a signal arrives; otherwise never before the timeout,
+    /// and after it by no more than the thread's timer slack plus scheduling. Where the kernel lacks epoll_pwait2, add
+    /// 50 µs; where it lacks timerfd too, a millisecond; there it may also end early after 24 days, or once when it has no
+    /// limit.
+    ///
+    /// Meant for one thread at a time. Two are served, but an event or a notification goes to one of them only, and on
+    /// some systems the second returns at once.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, except for an interruption by a signal, which is `Ok(0)`.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>, ready: &mut Vec<Waker>) -> io::Result<usize> {
+        self.road.wait(&mut events.0, timeout)?;
+        // Taken at the first event that needs it: a mere notification does not.
+        let mut table = None;
+        let count = self.road.sort(&events.0, |key, occurrence| {
+            let table = table.get_or_insert_with(|| self.table.lock().unwrap_or_else(PoisonError::into_inner));
+            // No source: an event that was on its way when its descriptor was deregistered.
+            if let Some(source) = table.get(key) {
+                source.deliver(occurrence, ready);
+                self.road.settle(source, occurrence, ready);
+            }
+        });
+        Ok(count)
+    }
+
+    /// Breaks the wait in progress, or the next one. What the caller did before is seen by whoever comes out of that wait.
+    ///
+    /// A notification that no wait has taken yet is not repeated: one atomic swap.
+    pub fn notify(&self) {
+        self.road.notify();
+    }
+
+    /// The runtime is going: appends the wakers of all who wait on any source. From now on every use of a source and
+    /// every registration fails with [`Gone`]; deregistering still works.
+    pub fn close(&self, ready: &mut Vec<Waker>) {
+        let sources = {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let sources = table.close();
+            self.publish(&table);
+            sources
+        };
+        for source in sources {
+            source.retire(Retirement::Gone, ready);
+        }
+    }
+
+    /// How many descriptors are registered. One relaxed load.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether no descriptor is registered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether an event is reported once, when it happens (epoll, kqueue), or a waiter has to arm the descriptor by a system
+    /// call each time.
+    pub fn edge(&self) -> bool {
+        self.road.edge()
+    }
+
+    /// Whether a short read or write on a stream socket or pipe may [`clear`](Source::clear) its direction: whether an
+    /// end that came with the data is still found afterwards.
+    pub fn short_clears(&self) -> bool {
+        self.road.short_clears()
+    }
+
+    #[must_use = "a source is dropped when no lock is held"]
+    fn forget(&self, key: u64) -> Option<Arc<Source>> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = table.remove(key);
+        self.publish(&table);
+        removed
+    }
+
+    fn publish(&self, table: &Table) {
+        self.len.store(table.len(), Ordering::Relaxed);
+    }
+}
+
+impl Events {
+    /// Room for so many events, at least one.
+    pub fn with_capacity(capacity: usize) -> Events {
+        Events(road::Events::with_capacity(capacity.max(1)))
+    }
+}
+
+impl Missing {
+    /// All that the fallbacks are for.
+    pub const EVERYTHING: Missing = Missing { epoll_pwait2: true, timerfd: true, eventfd: true };
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").field("len", &self.len()).field("edge", &self.edge()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
