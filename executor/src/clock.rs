@@ -40,6 +40,7 @@ impl Clock {
     }
 
     /// Moves the virtual clock forward to `now`, if it is not there yet.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for runtimes with virtual time, which cannot be built yet"))]
     pub(crate) fn advance_to(&self, now: u64) {
         self.virtual_now.fetch_max(now, Ordering::AcqRel);
     }
@@ -181,6 +182,19 @@ mod tests {
         assert_eq!(now.checked_sub(Duration::MAX), None);
         assert_eq!(now - Duration::MAX, Instant(0));
         assert_eq!(now.duration_since(now + Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_virtual_clock_stands_still_until_it_is_moved_and_never_goes_back() {
+        let clock = Clock::new();
+        clock.set_virtual(true);
+        let start = clock.now();
+        assert_eq!(clock.now(), start);
+        clock.advance_to(start + 5);
+        clock.advance_to(start + 3);
+        assert_eq!(clock.now(), start + 5);
+        clock.set_virtual(false);
+        assert!(clock.now() > start + 5);
     }
 
     #[test]

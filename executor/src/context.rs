@@ -230,6 +230,9 @@ pub(crate) fn task_finished() {
             finish_extra(extra);
         }
         let aborted = meta.is_cancelled();
+        // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
+        // awaiter's waker may ask for the current task.
+        cx.meta.set(ptr::null());
         match cx.local() {
             Some(local) => {
                 local.worker.counters.finished.bump();
@@ -249,7 +252,7 @@ pub(crate) fn task_finished() {
             }
         }
     });
-    // The cell lives on: the `Runnable` that is being run holds it.
+    // The cell outlives this: the `Runnable` that is being run holds it.
     drop(waker);
 }
 

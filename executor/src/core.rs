@@ -237,7 +237,7 @@ impl Core {
                 Some(local) => {
                     local.worker.counters.spawned.bump();
                     local.trace(|| Event::Spawn { id, location });
-                    local.push_back(runnable.into_raw());
+                    local.push_spawned(runnable.into_raw());
                 }
                 None => {
                     self.counters.spawned.bump_shared();

@@ -52,10 +52,8 @@ enum Place {
 /// What it takes to wait.
 pub(crate) struct Wait {
     poller: Option<Arc<Poller>>,
-    events: Option<SendEvents>,
+    events: Option<Events>,
 }
-struct SendEvents(Events);
-unsafe impl Send for SendEvents {}
 
 
 impl Wait {
@@ -66,10 +64,10 @@ impl Wait {
     /// Waits for descriptors at most `timeout`; appends the wakers of those that are ready. The number of events.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Waker>) -> usize {
         let Some(poller) = &self.poller else { return 0 };
-        let events = self.events.get_or_insert_with(|| SendEvents(Events::with_capacity(EVENTS)));
+        let events = self.events.get_or_insert_with(|| Events::with_capacity(EVENTS));
         // The poller retries what can be retried. What is left (a descriptor table that was torn from under us) cannot be
         // mended here, and must not stop the tasks that need no descriptor.
-        poller.wait(&mut events.0, timeout, ready).unwrap_or(0)
+        poller.wait(events, timeout, ready).unwrap_or(0)
     }
 }
 

@@ -54,6 +54,18 @@ impl<T: AsFd> Io<T> {
         Ok(Io { io: ManuallyDrop::new(io), source, poller })
     }
 
+    /// As [`new`](Self::new) for what can be written to now, such as a connected socket: the first write does not wait to be
+    /// told so.
+    ///
+    /// # Errors
+    ///
+    /// As for `new`.
+    pub fn new_writable(io: T) -> io::Result<Io<T>> {
+        let io = Io::new(io)?;
+        io.source.assume_ready(Direction::Write);
+        Ok(io)
+    }
+
     /// The object.
     pub fn get_ref(&self) -> &T {
         &self.io

@@ -47,5 +47,5 @@ pub use runtime::{
     spawn_blocking, spawn_named,
 };
 pub use sleep::Sleep;
-pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
+pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
 pub use trace::{Event, Tracer};

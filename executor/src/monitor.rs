@@ -189,6 +189,8 @@ impl Monitor {
         let parked = core.idle.counts().0;
         if waiting && parked > 0 {
             core.wake_one();
+        } else if core.is_deserted() {
+            core.attend_ground();
         } else if core.table.is_short() && parked == 0 {
             // At the cap, or no thread to be had: the next look tries again.
             let _ = core.table.hire(core);
@@ -208,6 +210,10 @@ impl Monitor {
             return;
         }
         core.table.workers().for_each(|worker| worker.attention.raise(LOOK));
+        if let Some(sleeper) = core.idle.any() {
+            // It takes the seat when it lies down again, and looks at all timers before.
+            return core.unpark(sleeper);
+        }
         let late = now.saturating_sub(core.driver.looked()) > 2 * period;
         if !overdue && !late {
             return;
@@ -234,6 +240,7 @@ impl Core {
         let (parked, searching) = self.idle.counts();
         parked == self.table.active()
             && parked > 0
+            && self.seat.deadline() != NOBODY
             && searching == 0
             && !self.has_waiting()
             && !self.pool.wants_thread()

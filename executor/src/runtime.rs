@@ -5,7 +5,7 @@ use crate::{
     core::Core,
     metrics::Metrics,
     shard::Shard,
-    task::{Id, JoinHandle},
+    task::{Id, JoinHandle, TaskInfo},
     trace::{Event, Tracer},
     worker::{self, table::MAX_WORKERS},
 };
@@ -364,8 +364,23 @@ impl Handle {
         self.core.metrics()
     }
 
-    pub(crate) fn core(&self) -> &'static Core {
-        self.core
+    /// The tasks that are parked now, in no order. Stops nobody; tasks that come or go meanwhile may be missing.
+    pub fn parked_tasks(&self) -> Vec<TaskInfo> {
+        let core = self.core;
+        core.keep_coarse(core.clock.now());
+        let mut tasks = Vec::new();
+        core.registry.visit_all(|_, meta| {
+            let (wait, since) = meta.wait();
+            let units = core.coarse_now().wrapping_sub(since) & (u32::MAX >> 6);
+            tasks.push(TaskInfo {
+                id: meta.id,
+                name: meta.extra().and_then(|extra| extra.name.as_deref().map(str::to_owned)),
+                wait,
+                since: Duration::from_nanos(u64::from(units) << 24),
+                location: meta.location,
+            });
+        });
+        tasks
     }
 }
 

@@ -9,10 +9,11 @@ mod seat;
 pub(crate) use parker::{Owed, Parker};
 pub(crate) use seat::{NOBODY, Seat};
 
-use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, fence};
+use std::sync::PoisonError;
 
 #[cfg(all(test, gambol_loom))]
-mod models;
+pub(crate) mod models;
 
 /// One parked worker in the state word.
 const PARKED: usize = 1;
@@ -115,6 +116,11 @@ impl Idle {
         }
     }
 
+    /// One who is on the list, to be unparked without a claim: it comes off the list by itself.
+    pub(crate) fn any(&self) -> Option<u16> {
+        lock(&self.list).last().copied()
+    }
+
     /// Counts the caller as searching, unless half of the busy workers search already.
     pub(crate) fn start_search(&self, workers: usize) -> bool {
         let (parked, searching) = self.counts();
@@ -138,9 +144,6 @@ impl Idle {
 }
 
 /// Locks a list that no panic can leave half-changed.
-fn lock(list: &Mutex<Vec<u16>>) -> crate::sync::MutexGuard<'_, Vec<u16>> {
-    #[cfg(not(gambol_loom))]
-    return list.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    #[cfg(gambol_loom)]
-    return list.lock().unwrap();
+fn lock(list: &Mutex<Vec<u16>>) -> MutexGuard<'_, Vec<u16>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

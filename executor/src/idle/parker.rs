@@ -52,25 +52,18 @@ impl Parker {
     }
 
     /// Sleeps until `unpark`, or for `timeout`.
-    #[cfg(not(gambol_loom))]
     pub(crate) fn park(&self, timeout: Option<std::time::Duration>) {
         if !self.begin(PARKED) {
             return;
         }
         match timeout {
+            #[cfg(not(gambol_loom))]
             Some(timeout) => thread::park_timeout(timeout),
+            // The model checker knows no time. The models sleep without end, so that a lost wake-up is a deadlock.
+            #[cfg(gambol_loom)]
+            Some(_) => thread::yield_now(),
             None => thread::park(),
         }
-        self.end();
-    }
-
-    /// Sleeps until `unpark`. May return early, as the real one may.
-    #[cfg(gambol_loom)]
-    pub(crate) fn park(&self) {
-        if !self.begin(PARKED) {
-            return;
-        }
-        thread::park();
         self.end();
     }
 

@@ -77,6 +77,8 @@ impl Local {
         } else if (waiting && core.idle.counts().0 == 0) || core.table.active() == 0 {
             // No thread to be had: the monitor tries again.
             let _ = core.table.hire(core);
+        } else {
+            core.attend_ground();
         }
         core.monitor.watch();
         (core, worker.index)

@@ -3,18 +3,23 @@
 //! Reading the clock costs 18 ns, as much as half a turn of a small task, so it is read every few turns: as often as
 //! the polls are long. From the time between two looks comes the mean length of a poll, and from that:
 //!
-//! *How soon to look again*: after about 10 µs, at least every 32 turns, at most every turn.
+//! *How soon to look again*: after about 10 µs, at least every 32 turns, at most every turn. After a sleep, and when tasks are
+//! spawned while others sleep, sooner.
 //!
-//! *Fairness by time.* Every 100 µs the worker looks at poller, due timers and the injector, so with polls of 5 ms after
-//! every poll. (Every 61 turns, tokio's and Go's figure, would be 305 ms.) What poller and timers wake then goes behind
-//! what is in the ring, unless that is more than a millisecond of work: then it goes to the injector, from which every
-//! second turn is served.
+//! *Fairness by time.* Every 100 µs the worker looks at due timers and at the injector, so with polls of 5 ms after every
+//! poll. (Every 61 turns, as tokio and Go have it, would be every 305 ms.) The poller costs a system call, so it is looked
+//! at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller and timers
+//! wake then goes behind what is in the ring, unless that is more than a millisecond of work: then it goes to the injector,
+//! from which every second turn is served.
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
 //! - the ring holds at least [`WORTH`] of work by the mean poll; or
 //! - for as long as that the ring was not empty and mostly held tasks that had run before: a crowd that yields, which will
-//!   be there for some time, as opposed to a burst of small spawns that is soon gone.
+//!   be there for some time, as opposed to a burst of small spawns that is soon gone; or
+//! - something waits, nothing is known of how long it will take, and nobody was woken on such a guess for a millisecond. If the
+//!   tasks turn out to be small, the next look takes the verdict back before the woken thread is there, and the guess has
+//!   cost a few microseconds in a thousand; if the next one is long, the thread finds the rest to steal.
 //!
 //! The verdict is published for thieves, who obey the same measure; until the next look it is all that they know.
 //!
@@ -30,6 +35,12 @@ const CHECK_EVERY: u64 = 10_000;
 const TURNS: u64 = 32;
 /// Nanoseconds of waiting work that are worth a wake.
 const WORTH: u64 = 50_000;
+/// Nanoseconds between two wakes on a guess, at least.
+const GUESS_EVERY: u64 = 1_000_000;
+/// Turns between two looks that a spawn brings about, at least.
+const SPAWN_TURNS: u32 = 4;
+/// Nanoseconds between two looks at the poller, at most.
+const POLL_EVERY: u64 = 1_000_000;
 /// Nanoseconds of work in the ring beyond which what the poller wakes does not queue behind it.
 const CROWDED: u64 = 1_000_000;
 
@@ -43,8 +54,16 @@ pub(crate) struct Watch {
     now: Cell<u64>,
     /// When poller, timers and injector were last looked at.
     looked: Cell<u64>,
+    /// When the poller was last looked at.
+    polled: Cell<u64>,
+    /// The turn at which everything that was queued then has had its own.
+    round: Cell<u32>,
     /// The mean length of a poll, ns.
     mean: Cell<u64>,
+    /// Turns until the next look, as far as the clock allows: doubled at each.
+    pace: Cell<u64>,
+    /// When somebody was last woken on a guess.
+    guessed: Cell<u64>,
     /// For how long the ring has held a crowd, ns.
     crowd: Cell<u64>,
     /// The injector had the turn before: now it is the ring's.
@@ -58,7 +77,11 @@ impl Watch {
             turn: Cell::new(0),
             now: Cell::new(now),
             looked: Cell::new(now),
+            polled: Cell::new(now),
+            round: Cell::new(0),
             mean: Cell::new(0),
+            pace: Cell::new(1),
+            guessed: Cell::new(0),
             crowd: Cell::new(0),
             injected: Cell::new(false),
         }
@@ -80,10 +103,19 @@ impl Watch {
         self.due.set(turn.wrapping_add(1));
     }
 
+    /// Tasks were spawned while others sleep.
+    #[inline]
+    pub(crate) fn spawned(&self, turn: u32) {
+        if turn.wrapping_sub(self.turn.get()) >= SPAWN_TURNS {
+            self.check_soon(turn);
+        }
+    }
+
     /// Looks at everything at the next turn.
     pub(crate) fn look_now(&self, turn: u32) {
         self.check_soon(turn);
         self.looked.set(0);
+        self.polled.set(0);
     }
 
     /// The worker comes out of a sleep at `now`: what it measured before says nothing about what comes.
@@ -93,6 +125,18 @@ impl Watch {
         self.now.set(now);
         self.looked.set(now);
         self.crowd.set(0);
+        self.pace.set(1);
+    }
+
+    /// The poller was looked at, and `queued` tasks are in the ring.
+    pub(super) fn polled(&self, turn: u32, queued: usize) {
+        self.polled.set(self.now.get());
+        self.round.set(turn.wrapping_add(queued as u32));
+    }
+
+    fn may_poll(&self, turn: u32) -> bool {
+        turn.wrapping_sub(self.round.get()) as i32 >= 0
+            || self.now.get().saturating_sub(self.polled.get()) >= POLL_EVERY
     }
 
     /// Takes the time at `turn`. Returns how long it is since the last look, and how many turns.
@@ -102,7 +146,8 @@ impl Watch {
         let mean = elapsed / turns;
         // Half old, half new: long polls are believed at once, and forgotten after a few looks.
         self.mean.set(mean.max((self.mean.get() + mean) / 2));
-        let wait = (CHECK_EVERY / mean.max(1)).clamp(1, TURNS);
+        let wait = (CHECK_EVERY / mean.max(1)).clamp(1, self.pace.get());
+        self.pace.set((2 * self.pace.get()).min(TURNS));
         self.turn.set(turn);
         self.now.set(now);
         self.due.set(turn.wrapping_add(wait as u32));
@@ -121,7 +166,7 @@ impl Local {
         self.weigh(elapsed, turns);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
             self.clock.looked.set(now);
-            return self.look(now);
+            return self.look(turn, now);
         }
         None
     }
@@ -137,17 +182,25 @@ impl Local {
         } else {
             self.clock.crowd.set(0);
         }
+        let wants_wake = self.core().idle.wants_wake();
+        if !worth && waiting > 0 && wants_wake {
+            let now = self.clock.now.get();
+            worth = now.saturating_sub(self.clock.guessed.get()) >= GUESS_EVERY;
+            if worth {
+                self.clock.guessed.set(now);
+            }
+        }
         let pulse = &self.worker.pulse;
         if pulse.wants_help.load(Ordering::Relaxed) != worth {
             pulse.wants_help.store(worth, Ordering::Relaxed);
         }
-        if worth && self.core().idle.wants_wake() {
+        if worth && wants_wake {
             self.core().wake_one();
         }
     }
 
     /// Looks at timers, poller and injector without sleeping.
-    fn look(&self, now: u64) -> Option<Item> {
+    fn look(&self, turn: u32, now: u64) -> Option<Item> {
         let core = self.core();
         let mut ready = self.ready.take();
         let shards = core.foreign.iter().chain([&self.worker.shard]);
@@ -157,7 +210,8 @@ impl Local {
                 self.clock.looked.set(0);
             }
         }
-        if core.driver.has_poller()
+        let polls = core.driver.has_poller() && self.clock.may_poll(turn);
+        if polls
             && core.seat.deadline() == NOBODY
             && let Some(mut wait) = core.driver.try_wait()
         {
@@ -171,6 +225,9 @@ impl Local {
         self.wake_batch(&mut ready);
         self.crowded.set(false);
         self.ready.replace(ready);
+        if polls {
+            self.clock.polled(turn, self.worker.ring.len());
+        }
         if self.clock.injected.replace(false) && self.worker.ring.len() > 0 {
             return None;
         }

@@ -184,6 +184,15 @@ impl Local {
 
     /// A fresh task, behind all others.
     #[inline]
+    pub(crate) fn push_spawned(&self, item: Item) {
+        self.push_back(item);
+        if self.core().idle.wants_wake() {
+            self.clock.spawned(self.tick.get());
+        }
+    }
+
+    /// A task, behind all others.
+    #[inline]
     pub(crate) fn push_back(&self, item: Item) {
         // SAFETY: there is one `Local` per worker, and we are on its thread.
         if let Err(spill) = unsafe { self.worker.ring.push(item) } {

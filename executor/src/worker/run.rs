@@ -23,6 +23,8 @@ const SLOT_RUN: u8 = 16;
 impl Local {
     /// Runs tasks until the worker is to stop or to rest.
     pub(super) fn run(&self) -> Leave {
+        // It may find work before it ever sleeps.
+        self.core().monitor.watch();
         self.run_until(|| false).expect("it is not asked to end otherwise")
     }
 

@@ -49,6 +49,8 @@ impl Local {
                 if std::ptr::eq(victim, self.worker) {
                     continue;
                 }
+                let slotted = victim.pulse.wants_help.load(Ordering::Relaxed) && !victim.slot.is_empty();
+                any |= slotted;
                 if victim.wants_help() {
                     any = true;
                     // SAFETY: we own our ring, and the victim's is another one.
@@ -59,16 +61,15 @@ impl Local {
                     }
                 }
                 // A task in a slot is about to run where its memory is warm, unless its worker is held up.
-                let help = &victim.pulse.wants_help;
-                if last && help.load(Ordering::Relaxed) && !victim.slot.is_empty() {
-                    if let Some(item) = victim.slot.take() {
-                        self.worker.counters.steals.bump();
-                        return Some(item);
-                    }
+                if last
+                    && slotted
+                    && let Some(item) = victim.slot.take()
+                {
+                    self.worker.counters.steals.bump();
+                    return Some(item);
                 }
             }
-            if !any && !last {
-                // Nobody wants help: straight to the last pass would only look again.
+            if !any {
                 break;
             }
             if pass + 2 == PASSES {
@@ -85,7 +86,9 @@ impl Local {
         self.tidy();
         let mut wait = core.driver.try_wait();
         core.idle.enter(index, self.searching.take(), wait.is_some());
-        if core.has_work() || self.worker.attention.get() != 0 {
+        // Everybody else sleeps and nobody sits: whoever had the seat a moment ago has stepped out. It is ours then.
+        let deserted = wait.is_none() && core.is_deserted();
+        if deserted || core.has_work() || self.worker.attention.get() != 0 {
             drop(wait);
             return self.unlist();
         }
@@ -125,6 +128,7 @@ impl Local {
         self.trace(|| Event::Unpark { worker: index });
         self.wake_batch(&mut ready);
         self.ready.replace(ready);
+        self.clock.polled(self.tick.get(), self.worker.ring.len());
     }
 
     /// Comes off the list of the idle.
@@ -147,6 +151,24 @@ impl Local {
 }
 
 impl Core {
+    /// Whether all active workers sleep and none of them in the seat, so that nobody looks after poller and timers.
+    ///
+    /// To be asked after a fence by whoever has just become one of the sleepers, or has ceased to be active: of two who do so
+    /// at the same time, one sees it.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.seat.deadline() == NOBODY && self.idle.counts().0 >= self.table.active()
+    }
+
+    /// The caller has ceased to be active. If all others sleep and nobody sits, wakes one, which will sit.
+    pub(crate) fn attend_ground(&self) {
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.is_deserted()
+            && let Some(worker) = self.idle.any()
+        {
+            self.unpark(worker);
+        }
+    }
+
     /// Whether a task waits that no running worker may come to soon.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.injector.is_empty()

@@ -169,6 +169,7 @@ impl Table {
         };
         let worker = self.worker(index);
         worker.attention.clear(LOOK | STOP | SURPLUS);
+        worker.pulse.wants_help.store(false, Ordering::Relaxed);
         let config = core.config();
         let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
         if let Some(bytes) = config.stack_size {
@@ -241,6 +242,7 @@ impl Table {
             self.set_active(&mut roster, active);
             roster.spares.push(worker.index);
         }
+        worker.core.attend_ground();
         let until = Instant::now() + SPARE_LASTS;
         loop {
             worker.parker.park(Some(until.saturating_duration_since(Instant::now())));

@@ -1,0 +1,428 @@
+//! The protocol of `idle/README.md` in every interleaving, and in every reordering that the model checker knows.
+//!
+//! The workers here are small, but they use the real types in the order of `worker/search.rs` and `worker/block.rs`. A
+//! task that nobody comes to leaves every thread asleep, which the checker reports as a deadlock.
+//!
+//! loom prunes by the last access to each place, and can miss an interleaving by that; which one depends on who is
+//! spawned first. So the models run in several orders. What makes each of them fail stands in the README.
+
+use super::{Idle, Left, NOBODY, Owed, Parker, Seat};
+use crate::{
+    attention::{Attention, STOP},
+    queue::{Injector, Item, Job, Ring},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, thread},
+};
+use loom::sync::Condvar;
+use std::{
+    cell::Cell,
+    ptr::{self, NonNull},
+    sync::Arc,
+};
+
+/// One of the threads of a model.
+pub(crate) type Part = Box<dyn FnOnce() + Send>;
+
+/// Runs the threads that `parts` makes in every interleaving with at most `preemptions` forced changes of thread, once
+/// spawned in the order given and once in the opposite one; then, in each, what was made last.
+pub(crate) fn explore(preemptions: usize, parts: impl Fn() -> (Vec<Part>, Part) + Sync + Send + Copy + 'static) {
+    for reversed in [false, true] {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(move || {
+            let (mut parts, end) = parts();
+            if reversed {
+                parts.reverse();
+            }
+            let threads: Vec<_> = parts.into_iter().map(thread::spawn).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            end();
+        });
+    }
+}
+
+/// The number `n` as a task.
+fn item(n: usize) -> Item {
+    NonNull::new(ptr::without_provenance_mut((n + 1) * 8)).unwrap()
+}
+
+/// What the threads of a runtime share, as far as it matters here.
+struct Shop {
+    idle: Idle,
+    injector: Injector,
+    places: Vec<Place>,
+    /// Tasks that were run.
+    ran: AtomicUsize,
+}
+
+/// The shared part of a worker.
+struct Place {
+    ring: Ring,
+    blocked: AtomicBool,
+    attention: Attention,
+    parker: Parker,
+}
+
+impl Shop {
+    fn new(workers: usize) -> Arc<Shop> {
+        let place = |_| Place {
+            ring: Ring::new(),
+            blocked: AtomicBool::new(false),
+            attention: Attention::new(),
+            parker: Parker::new(),
+        };
+        Arc::new(Shop {
+            idle: Idle::new(),
+            injector: Injector::new(),
+            places: (0..workers).map(place).collect(),
+            ran: AtomicUsize::new(0),
+        })
+    }
+
+    /// `Core::inject`.
+    fn inject(&self, n: usize) {
+        self.injector.push(Job::One(item(n)));
+        if let Some(worker) = self.idle.claim_after_publish() {
+            self.unpark(worker);
+        }
+    }
+
+    /// `Core::unpark`, where nobody sleeps in the poller.
+    fn unpark(&self, worker: u16) {
+        assert_eq!(self.places[worker as usize].parker.unpark(), Owed::Nothing);
+    }
+
+    /// `Core::has_work`, where no worker finds its ring worth help unless it blocks.
+    fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.places.iter().any(Place::is_open)
+    }
+}
+
+impl Place {
+    fn is_open(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) && self.ring.len() > 0
+    }
+}
+
+/// `Local`.
+struct Worker {
+    shop: Arc<Shop>,
+    index: u16,
+    searching: Cell<bool>,
+}
+
+impl Worker {
+    fn new(shop: &Arc<Shop>, index: u16) -> Worker {
+        shop.places[index as usize].parker.adopt();
+        Worker { shop: shop.clone(), index, searching: Cell::new(false) }
+    }
+
+    fn place(&self) -> &Place {
+        &self.shop.places[self.index as usize]
+    }
+
+    /// `Local::run`, up to the first task, whose poll never ends. False: told to stop.
+    fn run_one(&self) -> bool {
+        loop {
+            if self.place().attention.get() & STOP != 0 {
+                self.end_search();
+                return false;
+            }
+            if self.place().ring.pop().is_some() || self.find() {
+                self.end_search();
+                self.shop.ran.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+        }
+    }
+
+    /// `Local::find`.
+    fn find(&self) -> bool {
+        if self.shop.injector.pop().is_some() {
+            return true;
+        }
+        if self.searching.get() || self.shop.idle.start_search(self.shop.places.len()) {
+            self.searching.set(true);
+            for victim in self.shop.places.iter().filter(|place| !ptr::eq(*place, self.place())) {
+                // SAFETY: our ring is ours, and the victim's is another one.
+                if victim.is_open() && unsafe { victim.ring.steal_into(&self.place().ring) }.is_some() {
+                    return true;
+                }
+            }
+        }
+        self.park();
+        false
+    }
+
+    /// `Local::park` of a worker that does not sit.
+    fn park(&self) {
+        self.shop.idle.enter(self.index, self.searching.take(), false);
+        if !self.shop.has_work() && self.place().attention.get() == 0 {
+            self.place().parker.park(None);
+        }
+        if self.shop.idle.leave(self.index) == Left::Claimed {
+            self.searching.set(true);
+        }
+    }
+
+    /// `Local::end_search`.
+    fn end_search(&self) {
+        if self.searching.replace(false)
+            && self.shop.idle.stop_search()
+            && self.shop.has_work()
+            && let Some(worker) = self.shop.idle.claim()
+        {
+            self.shop.unpark(worker);
+        }
+    }
+
+    /// `Local::step_out`, for good.
+    fn step_out(&self) {
+        self.place().blocked.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.shop.has_work()
+            && let Some(other) = self.shop.idle.claim()
+        {
+            self.shop.unpark(other);
+        }
+    }
+}
+
+fn worker(shop: &Arc<Shop>, index: u16) -> Part {
+    let shop = shop.clone();
+    Box::new(move || assert!(Worker::new(&shop, index).run_one()))
+}
+
+/// Hunted: the publisher has pushed and finds nobody parked, while the worker has found nothing and falls asleep.
+#[test]
+fn a_task_posted_from_outside_is_run() {
+    explore(4, || {
+        let shop = Shop::new(1);
+        let publisher = shop.clone();
+        (vec![worker(&shop, 0), Box::new(move || publisher.inject(0))], Box::new(|| {}))
+    });
+}
+
+/// Hunted: two publishers and two workers: each publisher takes the other's worker for one that will find its task too.
+/// Either task holds its worker for ever, so each worker must come to one.
+#[test]
+fn two_tasks_wake_two_workers() {
+    explore(2, || {
+        let shop = Shop::new(2);
+        let (one, two) = (shop.clone(), shop.clone());
+        let parts: Vec<Part> = vec![
+            worker(&shop, 0),
+            worker(&shop, 1),
+            Box::new(move || one.inject(0)),
+            Box::new(move || two.inject(1)),
+        ];
+        (parts, Box::new(move || assert_eq!(shop.idle.counts(), (0, 0))))
+    });
+}
+
+/// Hunted: the publisher sees a searcher and wakes nobody; the searcher has just found something else, and looks no more.
+#[test]
+fn the_last_searcher_looks_for_more() {
+    explore(3, || {
+        let shop = Shop::new(2);
+        let publisher = shop.clone();
+        let parts: Vec<Part> = vec![
+            worker(&shop, 0),
+            worker(&shop, 1),
+            Box::new(move || {
+                publisher.inject(0);
+                publisher.inject(1);
+            }),
+        ];
+        (parts, Box::new(move || assert_eq!(shop.idle.counts(), (0, 0))))
+    });
+}
+
+/// Hunted: a worker blocks on purpose with a task on its ring, and the only other one, which has looked at that ring when
+/// it was not open, falls asleep.
+#[test]
+fn a_worker_that_steps_out_leaves_no_task_behind() {
+    explore(4, || {
+        let shop = Shop::new(2);
+        let blocks = shop.clone();
+        let blocks = move || {
+            let worker = Worker::new(&blocks, 1);
+            // SAFETY: the ring is the worker's own.
+            unsafe { worker.place().ring.push(item(0)) }.unwrap();
+            worker.step_out();
+        };
+        (vec![worker(&shop, 0), Box::new(blocks)], Box::new(|| {}))
+    });
+}
+
+/// Hunted: the bit is raised while the worker is between its last look and its sleep, or comes to a sleep whose wake was
+/// used up before. Also how a runtime ends: both workers do, whatever work is about.
+#[test]
+fn an_attention_bit_is_seen_before_sleep() {
+    explore(3, || {
+        let shop = Shop::new(2);
+        let worker = |index| -> Part {
+            let shop = shop.clone();
+            Box::new(move || {
+                let worker = Worker::new(&shop, index);
+                while worker.run_one() {}
+            })
+        };
+        let parts = vec![
+            worker(0),
+            worker(1),
+            Box::new({
+                let shop = shop.clone();
+                move || {
+                    shop.inject(0);
+                    for index in 0..2 {
+                        shop.places[index as usize].attention.raise(STOP);
+                        shop.unpark(index);
+                    }
+                }
+            }),
+        ];
+        let end = move || {
+            assert_eq!(shop.idle.counts(), (0, 0), "nobody is counted who is gone");
+            let left = shop.injector.pop().is_some();
+            assert_eq!(shop.ran.load(Ordering::Relaxed), usize::from(!left));
+        };
+        (parts, Box::new(end))
+    });
+}
+
+/// A poller: a wait that ends when it is notified, also when that was before.
+struct Poller {
+    notified: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Poller {
+    fn new() -> Poller {
+        Poller { notified: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    fn wait(&self) {
+        let mut notified = self.notified.lock().unwrap();
+        while !*notified {
+            notified = self.changed.wait(notified).unwrap();
+        }
+        *notified = false;
+    }
+
+    fn notify(&self) {
+        *self.notified.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Hunted: a wake between the owner's step into its sleep and the sleep itself; two wakers at once; a wake before the sleep
+/// that says no more than that something was published.
+fn a_claimed_worker_wakes(polling: bool) {
+    explore(4, move || {
+        let shared = Arc::new((Parker::new(), Poller::new(), [AtomicBool::new(false), AtomicBool::new(false)]));
+        let waker = |n: usize| -> Part {
+            let shared = shared.clone();
+            Box::new(move || {
+                shared.2[n].store(true, Ordering::Relaxed);
+                if shared.0.unpark() == Owed::PollerNotify {
+                    shared.1.notify();
+                }
+            })
+        };
+        let owner = {
+            let shared = shared.clone();
+            move || {
+                shared.0.adopt();
+                // Whoever is woken looks for what it was woken for, and must find it, for no other wake will come.
+                while !shared.2.iter().all(|flag| flag.load(Ordering::Relaxed)) {
+                    if polling {
+                        shared.0.park_in_poller(|| shared.1.wait());
+                    } else {
+                        shared.0.park(None);
+                    }
+                }
+            }
+        };
+        (vec![Box::new(owner), waker(0), waker(1)], Box::new(|| {}))
+    });
+}
+
+#[test]
+fn a_claimed_worker_wakes_on_its_own() {
+    a_claimed_worker_wakes(false);
+}
+
+#[test]
+fn a_claimed_worker_wakes_in_the_poller() {
+    a_claimed_worker_wakes(true);
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// Hunted: the armer finds nobody in the seat, or a deadline that is early enough and no longer stands, while the sitter has
+/// looked at the timers before. It arms twice, so that the second time somebody has just risen.
+#[test]
+fn a_timer_armed_from_outside_is_kept() {
+    explore(4, || {
+        // The two timers of one shard: its earliest deadline is kept in one word, as in `shard.rs`.
+        let shared = Arc::new((Seat::new(), Parker::new(), AtomicU64::new(NEVER)));
+        let armer = {
+            let shared = shared.clone();
+            move || {
+                for deadline in [20, 10] {
+                    shared.2.store(deadline, Ordering::Relaxed);
+                    if let Some(worker) = shared.0.to_wake(deadline) {
+                        assert_eq!(worker, 7);
+                        assert_eq!(shared.1.unpark(), Owed::Nothing);
+                    }
+                }
+            }
+        };
+        let sitter = move || {
+            let (seat, parker, next) = &*shared;
+            parker.adopt();
+            // A sleep until 20 would end late for the timer at 10, so it must be broken off.
+            while seat.sit(7, || next.load(Ordering::Relaxed)) != 10 {
+                parker.park(None);
+                seat.rise();
+            }
+            assert_ne!(seat.deadline(), NOBODY);
+            seat.rise();
+        };
+        (vec![Box::new(armer), Box::new(sitter)], Box::new(|| {}))
+    });
+}
+
+/// Hunted: the poller is made, and nobody is seen in the seat, while the sitter has asked for the poller before and goes to
+/// sleep where no descriptor wakes it.
+#[test]
+fn the_first_descriptor_wakes_the_sitter() {
+    explore(4, || {
+        let shared = Arc::new((Seat::new(), Parker::new(), AtomicBool::new(false)));
+        let registers = {
+            let shared = shared.clone();
+            // `Driver::poller`.
+            move || {
+                shared.2.store(true, Ordering::Release);
+                if let Some(worker) = shared.0.occupant() {
+                    assert_eq!(worker, 7);
+                    assert_eq!(shared.1.unpark(), Owed::Nothing);
+                }
+            }
+        };
+        let sitter = move || {
+            let (seat, parker, made) = &*shared;
+            parker.adopt();
+            loop {
+                assert_eq!(seat.sit(7, || NEVER), NEVER);
+                // `Driver::refresh`.
+                if made.load(Ordering::Acquire) {
+                    break;
+                }
+                parker.park(None);
+                seat.rise();
+            }
+        };
+        (vec![Box::new(registers), Box::new(sitter)], Box::new(|| {}))
+    });
+}
