@@ -4,12 +4,12 @@
 //! anywhere. Inside a task the worker steps out first (`worker/block.rs`), so the other tasks go on.
 //!
 //! One case is different. If all places for workers are taken by blocked tasks, nobody would be left to run what this one
-//! waits for. Then the worker runs tasks here, between two polls of its future.
+//! waits for. Then the worker runs tasks here, between two polls of its future (`Out::wait`).
 
 use crate::{
     context,
     core::{Core, fork},
-    worker::{self, Out},
+    worker::{self, Worker},
 };
 use std::{
     cell::Cell,
@@ -37,9 +37,7 @@ pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
             break output;
         }
         while !signal.notified.swap(false, Ordering::Acquire) {
-            if !help(&out, &signal) {
-                thread::park();
-            }
+            out.wait(|| signal.notified.load(Ordering::Acquire));
         }
     };
     drop(waker);
@@ -49,17 +47,12 @@ pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
     output
 }
 
-/// Runs tasks if nobody else is left to do it, until the signal comes.
-fn help(out: &Out, signal: &Signal) -> bool {
-    out.is_last() && out.run_tasks(|| signal.notified.load(Ordering::Acquire))
-}
-
 /// Wakes the thread that is in `block_on`.
 struct Signal {
     notified: AtomicBool,
     thread: Thread,
-    /// The worker that stepped out for it, which may be running tasks meanwhile.
-    worker: Option<(&'static Core, u16)>,
+    /// The worker that has stepped out. It sleeps as a worker does, and may be running tasks instead.
+    worker: Option<&'static Worker>,
 }
 
 thread_local! {
@@ -68,7 +61,7 @@ thread_local! {
 }
 
 impl Signal {
-    fn take(worker: Option<(&'static Core, u16)>) -> Arc<Signal> {
+    fn take(worker: Option<&'static Worker>) -> Arc<Signal> {
         if worker.is_none()
             && let Some(mut kept) = KEPT.try_with(Cell::take).ok().flatten()
             && let Some(signal) = Arc::get_mut(&mut kept)
@@ -94,9 +87,9 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.notified.swap(true, Ordering::AcqRel) {
-            self.thread.unpark();
-            if let Some((core, worker)) = self.worker {
-                core.unpark(worker);
+            match self.worker {
+                Some(worker) => worker.core.unpark(worker.index),
+                None => self.thread.unpark(),
             }
         }
     }

@@ -25,9 +25,10 @@ impl Clock {
         Clock { is_virtual: AtomicBool::new(false), virtual_now: AtomicU64::new(1) }
     }
 
-    /// Makes the clock a virtual one, or the real one.
+    /// Makes the clock a virtual one, which begins at one nanosecond, or the real one.
     pub(crate) fn set_virtual(&self, on: bool) {
         self.is_virtual.store(on, Ordering::Relaxed);
+        self.virtual_now.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_virtual(&self) -> bool {

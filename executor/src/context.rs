@@ -9,18 +9,27 @@ use crate::{
     task::{Extra, Id, Meta, Reason},
     worker::Local,
 };
-use std::{any::Any, cell::Cell, ptr, task::Waker};
+use std::{
+    any::Any,
+    cell::Cell,
+    ptr::{self, NonNull},
+    task::Waker,
+};
 
 pub(crate) struct Context {
     /// The worker that this thread is and that is free to run its tasks. Null elsewhere, and while a task of the worker
     /// has declared that it blocks: then the thread does everything as a foreign one would.
     local: Cell<*const Local>,
+    /// The worker that this thread is and that has stepped out. Null elsewhere.
+    outside: Cell<*const Local>,
     /// The runtime: of the worker, of the `block_on`, of the blocking job.
     core: Cell<Option<&'static Core>>,
     /// The task that runs here.
     meta: Cell<*const Meta>,
     /// Units left (`budget.rs`).
     pub(crate) budget: Cell<u8>,
+    /// The thread is cancelling what stands in the queues of a runtime that is closed; what is added meanwhile it will find.
+    pub(crate) cancelling: Cell<bool>,
     /// The runtime whose thread this is, whatever it does now.
     thread_of: Cell<Option<&'static Core>>,
 }
@@ -29,9 +38,11 @@ thread_local! {
     static CONTEXT: Context = const {
         Context {
             local: Cell::new(ptr::null()),
+            outside: Cell::new(ptr::null()),
             core: Cell::new(None),
             meta: Cell::new(ptr::null()),
             budget: Cell::new(budget::UNLIMITED),
+            cancelling: Cell::new(false),
             thread_of: Cell::new(None),
         }
     };
@@ -49,6 +60,17 @@ impl Context {
         // SAFETY: the pointer is set by the thread's own loop to what lives on its stack, and cleared before that ends.
         // The reference does not leave the closure of `with`, and no code in such a closure ends the loop.
         unsafe { self.local.get().as_ref() }
+    }
+
+    /// The worker that this thread is, if a task of it has declared that it blocks.
+    pub(crate) fn outside(&self) -> Option<&Local> {
+        // SAFETY: as in `local`: the worker's loop is further up on this thread's stack.
+        unsafe { self.outside.get().as_ref() }
+    }
+
+    /// As `outside`, for a reference that leaves the closure: it is good until the caller returns to the worker's loop.
+    pub(crate) fn outside_ptr(&self) -> Option<NonNull<Local>> {
+        NonNull::new(self.outside.get().cast_mut())
     }
 
     pub(crate) fn core(&self) -> Option<&'static Core> {
@@ -72,23 +94,17 @@ impl Context {
 /// What a thread was, to be restored.
 pub(crate) struct Before {
     local: *const Local,
+    outside: *const Local,
     core: Option<&'static Core>,
     meta: *const Meta,
     budget: u8,
-}
-
-impl Before {
-    /// The worker that the thread was. It is, since it cannot end before this guard does.
-    pub(crate) fn local(&self) -> Option<&Local> {
-        // SAFETY: the worker's loop is further up on this thread's stack.
-        unsafe { self.local.as_ref() }
-    }
 }
 
 impl Drop for Before {
     fn drop(&mut self) {
         with(|cx| {
             cx.local.set(self.local);
+            cx.outside.set(self.outside);
             cx.core.set(self.core);
             cx.meta.set(self.meta);
             cx.budget.set(self.budget);
@@ -97,7 +113,7 @@ impl Drop for Before {
 }
 
 fn save(cx: &Context) -> Before {
-    Before { local: cx.local.get(), core: cx.core.get(), meta: cx.meta.get(), budget: cx.budget.get() }
+    Before { local: cx.local.get(), outside: cx.outside.get(), core: cx.core.get(), meta: cx.meta.get(), budget: cx.budget.get() }
 }
 
 /// The thread becomes a worker until the result is dropped.
@@ -109,6 +125,7 @@ pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
     with(|cx| {
         let before = save(cx);
         cx.local.set(local);
+        cx.outside.set(ptr::null());
         cx.core.set(Some(local.worker.core));
         cx.meta.set(ptr::null());
         before
@@ -132,6 +149,7 @@ pub(crate) fn enter_foreign(core: &'static Core) -> Before {
 pub(crate) fn leave_worker() -> Before {
     with(|cx| {
         let before = save(cx);
+        cx.outside.set(cx.local.get());
         cx.local.set(ptr::null());
         cx.budget.set(budget::UNLIMITED);
         before

@@ -61,8 +61,11 @@ pub(crate) const CLOSING: u8 = 1;
 /// Is shut down: what comes late is cancelled where it comes.
 pub(crate) const CLOSED: u8 = 2;
 
+/// Serves no runtime.
+pub(crate) const UNUSED: u8 = 3;
+
 static CORES: [AtomicPtr<Core>; MAX_CORES] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CORES];
-static UNUSED: Mutex<(Vec<&'static Core>, usize)> = Mutex::new((Vec::new(), 0));
+static SPARE: Mutex<(Vec<&'static Core>, usize)> = Mutex::new((Vec::new(), 0));
 
 /// The core in a slot that was read from a task's metadata or an id.
 #[inline]
@@ -93,8 +96,6 @@ pub(crate) struct Core {
     /// What threads that are no workers count.
     pub(crate) counters: Counters,
     next_number: AtomicU64,
-    /// One drain at a time.
-    drain: Mutex<()>,
     pub(crate) tracing: AtomicBool,
 }
 
@@ -103,21 +104,21 @@ impl Core {
     pub(crate) fn acquire(config: Config) -> io::Result<&'static Core> {
         fork::watch();
         let config = Arc::new(config);
-        let mut unused = UNUSED.lock().unwrap_or_else(PoisonError::into_inner);
-        let core = match unused.0.pop() {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let core = match spare.0.pop() {
             Some(core) => core,
             None => {
-                let slot = unused.1;
+                let slot = spare.1;
                 if slot == MAX_CORES {
                     return Err(io::Error::other("4096 runtimes are alive; drop one before building another"));
                 }
-                unused.1 += 1;
+                spare.1 += 1;
                 let core = Box::leak(Box::new(Core::new(slot as u16, config.clone())));
                 CORES[slot].store(core, Ordering::Release);
                 core
             }
         };
-        drop(unused);
+        drop(spare);
         core.clock.set_virtual(config.virtual_time);
         core.tracing.store(config.tracer.is_some(), Ordering::Relaxed);
         *core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
@@ -132,7 +133,7 @@ impl Core {
     fn new(slot: u16, config: Arc<Config>) -> Core {
         Core {
             slot,
-            phase: AtomicU8::new(CLOSED),
+            phase: AtomicU8::new(UNUSED),
             leases: AtomicUsize::new(0),
             config: RwLock::new(config),
             clock: Clock::new(),
@@ -148,7 +149,6 @@ impl Core {
             pool: Pool::new(),
             counters: Counters::default(),
             next_number: AtomicU64::new(1),
-            drain: Mutex::new(()),
             tracing: AtomicBool::new(false),
         }
     }
@@ -168,12 +168,21 @@ impl Core {
 
     /// A handle or thread no longer uses the core.
     pub(crate) fn release(&'static self) {
-        if self.leases.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let sums = self.sums();
-            if self.phase() == CLOSED && sums.spawned == sums.finished {
-                self.reset_counters();
-                UNUSED.lock().unwrap_or_else(PoisonError::into_inner).0.push(self);
-            }
+        if self.leases.fetch_sub(1, Ordering::AcqRel) == 1 && !fork::is_child() {
+            self.retire();
+        }
+    }
+
+    /// Lets the core serve another runtime, if nobody uses it and all its tasks are gone.
+    #[cold]
+    fn retire(&'static self) {
+        let sums = self.sums();
+        if self.leases.load(Ordering::Acquire) == 0
+            && sums.spawned == sums.finished
+            && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            self.reset_counters();
+            SPARE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self);
         }
     }
 
@@ -226,6 +235,7 @@ impl Core {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        fork::check();
         context::with(|cx| {
             let local = cx.local().filter(|local| ptr::eq(local.worker.core, self));
             let id = match local {
@@ -255,6 +265,7 @@ impl Core {
         job: impl FnOnce() -> T + Send + 'static,
         location: &'static Location<'static>,
     ) -> JoinHandle<T> {
+        fork::check();
         let id = self.next_id();
         let (runnable, task) = cell(id, None, location, async move { job() }, WithInfo(schedule_blocking));
         self.counters.spawned.bump_shared();
@@ -275,8 +286,12 @@ impl Core {
 
     /// Puts a task into the injector and sees to it that somebody looks.
     pub(crate) fn inject(&'static self, item: Item) {
-        fork::check();
         self.injector.push(Job::One(item));
+        if fork::is_child() {
+            // A wake, since a spawn would have said so. Nobody is left to run it; and locks may be held by threads that are not
+            // here.
+            return;
+        }
         self.wake_after_publish();
         self.cancel_if_late();
     }
@@ -329,10 +344,9 @@ impl Core {
         self.monitor.stop();
     }
 
-    /// Cancels every task, fires every timer, wakes everyone who waits for a descriptor. May be called several times, by
-    /// any thread; a task that is in a poll at this moment ends when that poll ends.
+    /// Cancels every task, fires every timer, wakes everyone who waits for a descriptor. May be called several times, also
+    /// by several threads at once; a task that is in a poll at this moment ends when that poll ends.
     pub(crate) fn drain(&'static self) {
-        let _one = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
         let _inside = context::enter_foreign(self);
         let mut wakers = Vec::new();
         self.pool.close(self);
@@ -410,8 +424,30 @@ impl Core {
 
     /// After a push into the injector: if the runtime is shut down, nobody else will look there.
     fn cancel_if_late(&'static self) {
-        if self.phase.load(Ordering::Acquire) == CLOSED {
-            self.cancel_queued();
+        if self.phase.load(Ordering::Acquire) >= CLOSED {
+            self.cancel_late_slow();
+        }
+    }
+
+    /// Cancels a task that comes when the runtime is shut down.
+    pub(crate) fn cancel_late(&'static self, item: Item) {
+        self.injector.push(Job::One(item));
+        self.cancel_late_slow();
+    }
+
+    #[cold]
+    fn cancel_late_slow(&'static self) {
+        // The drop of a cancelled task may spawn or wake others. They are found by the loop that is already running further up on
+        // this stack, so that a chain of them does not use up the stack.
+        if context::with(|cx| cx.cancelling.replace(true)) {
+            return;
+        }
+        let inside = context::enter_foreign(self);
+        self.cancel_queued();
+        drop(inside);
+        context::with(|cx| cx.cancelling.set(false));
+        if self.leases.load(Ordering::Acquire) == 0 {
+            self.retire();
         }
     }
 
@@ -565,21 +601,45 @@ pub(crate) mod fork {
     #[cfg(not(unix))]
     pub(crate) fn watch() {}
 
+    const SENTENCE: &str = "this process was forked from one with a gambol runtime, whose threads do not exist here; call exec \
+                            after fork, or fork before the runtime starts";
+
+    #[inline]
+    pub(crate) fn is_child() -> bool {
+        CHILD.load(Ordering::Relaxed)
+    }
+
     /// # Panics
     ///
     /// In the child of a fork.
     #[inline]
     pub(crate) fn check() {
-        if CHILD.load(Ordering::Relaxed) {
+        if is_child() {
             panic_in_child();
         }
     }
 
     #[cold]
     fn panic_in_child() -> ! {
-        panic!(
-            "this process was forked from one with a gambol runtime, whose threads do not exist here; call exec after \
-             fork, or fork before the runtime starts"
-        );
+        panic!("{SENTENCE}");
+    }
+
+    /// Ends the child of a fork in which a worker's loop would go on: it would run copies of the parent's tasks.
+    #[inline]
+    pub(crate) fn check_worker() {
+        if is_child() {
+            abort_child();
+        }
+    }
+
+    #[cold]
+    fn abort_child() -> ! {
+        // Not through std's stderr, whose lock may be held by a thread that is not here.
+        #[cfg(unix)]
+        for text in ["gambol: ", SENTENCE, "\n"] {
+            // SAFETY: the pointer and the length are those of the text.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+        }
+        std::process::abort();
     }
 }

@@ -85,6 +85,8 @@ impl Driver {
     pub(crate) fn open(&self) {
         *self.place() = Place::Empty;
         self.made.store(false, Ordering::Relaxed);
+        // The last runtime's poller may still stand there: somebody was just looking when that runtime closed.
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner).poller = None;
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {

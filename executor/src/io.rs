@@ -6,8 +6,9 @@
 use crate::{
     budget,
     context::park,
+    core::drop_payload,
     runtime,
-    task::Reason,
+    task::{Reason, contain},
 };
 use gambol_netpoll::{Direction, Poller, Source};
 use std::{
@@ -97,7 +98,9 @@ impl<T: AsFd> Io<T> {
         // Nobody can wait for it any more: who holds a reference keeps us alive. A waker that was left behind by an
         // operation that was dropped is woken for nothing.
         for waker in wakers {
-            waker.wake();
+            if let Err(payload) = contain(|| waker.wake()) {
+                drop_payload(payload);
+            }
         }
         result
     }

@@ -193,7 +193,9 @@ impl Monitor {
             core.attend_ground();
         } else if core.table.is_short() && parked == 0 {
             // At the cap, or no thread to be had: the next look tries again.
-            let _ = core.table.hire(core);
+            if core.table.hire(core).is_err() && core.table.active() == 0 {
+                core.table.call_waiter(core);
+            }
         }
         self.attend(core, now, period);
         false

@@ -38,6 +38,8 @@ struct State {
     idle: usize,
     /// Threads that were notified and have not come yet.
     called: usize,
+    /// A thread was wanted and could not be had; the monitor tries again.
+    stranded: bool,
     closed: bool,
 }
 
@@ -57,12 +59,10 @@ impl Pool {
 
     /// Queues a job and finds a thread for it.
     pub(crate) fn push(&self, core: &'static Core, job: Runnable) {
-        crate::core::fork::check();
         let mut state = self.lock();
         if state.closed || core.phase() == CLOSED {
             drop(state);
-            let _inside = context::enter_foreign(core);
-            return run_cancelled(job);
+            return core.cancel_late(job.into_raw());
         }
         state.queue.push_back(job);
         if state.idle > state.called {
@@ -73,16 +73,15 @@ impl Pool {
         }
     }
 
-    /// Whether jobs wait that no thread was found for.
+    /// Whether jobs wait that no thread was found for, though there may be more threads.
     pub(crate) fn wants_thread(&self) -> bool {
-        let state = self.lock();
-        state.threads == 0 && !state.queue.is_empty()
+        self.lock().stranded
     }
 
-    /// Tries again to make a thread, if none is there.
+    /// Tries again to make a thread, if that has failed.
     pub(crate) fn retry(&self, core: &'static Core) {
-        let state = self.lock();
-        if state.threads == 0 && !state.queue.is_empty() {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.stranded) && !state.queue.is_empty() {
             self.add_thread(core, state);
         }
     }
@@ -100,12 +99,10 @@ impl Pool {
         match builder.spawn(move || thread_main(core)) {
             Ok(_) => state.threads += 1,
             Err(_) => {
-                let stranded = state.threads == 0;
+                state.stranded = true;
                 drop(state);
                 core.release();
-                if stranded {
-                    core.monitor.watch();
-                }
+                core.monitor.watch();
             }
         }
     }
@@ -127,6 +124,7 @@ impl Pool {
     pub(crate) fn close(&self, core: &'static Core) {
         let mut state = self.lock();
         state.closed = true;
+        state.stranded = false;
         let queue = std::mem::take(&mut state.queue);
         drop(state);
         self.work.notify_all();

@@ -2,7 +2,7 @@
 
 use crate::{
     block_on as blocking, context,
-    core::Core,
+    core::{Core, fork},
     metrics::Metrics,
     shard::Shard,
     task::{Id, JoinHandle, TaskInfo},
@@ -245,17 +245,23 @@ impl Runtime {
 
     fn close(&self, until: Instant, pool: bool) -> Result<(), ShutdownTimeout> {
         let core = self.handle.core;
-        if !core.begin_close() {
+        if fork::is_child() || !core.begin_close() {
+            // In the child of a fork there are no threads to stop, and locks may be held for ever.
             return Ok(());
         }
-        core.table.close();
+        core.table.close(true);
         core.stop_threads();
         if context::is_thread_of(core) {
-            // One of the threads that are to end is this one. The last worker to end cancels what is left.
-            core.pool.close(core);
+            // One of the threads that are to end is this one. The last worker to end cancels what is left then.
+            core.drain();
             return Ok(());
         }
         let _out = worker::step_out();
+        let now = Instant::now();
+        if !core.table.join(until.min(now + EXIT_WAITS)) {
+            // A worker may be waiting for a task, or a timer, in a `block_on`.
+            core.drain();
+        }
         let joined = core.table.join(until);
         core.drain();
         core.monitor.join();
@@ -512,7 +518,7 @@ fn main_core(workers: Option<usize>) -> &'static Core {
 /// not safe beside working threads.
 fn stop_for_exit(core: &'static Core) {
     if core.begin_close() {
-        core.table.close();
+        core.table.close(false);
         core.stop_threads();
         core.table.join(Instant::now() + EXIT_WAITS);
     }

@@ -33,7 +33,12 @@ struct Timers {
     wheel: Wheel,
     /// The runtime is gone: nothing will expire here.
     closed: bool,
+    /// The wheel's totals when this runtime began; it has served others before.
+    before: Totals,
 }
+
+/// Timers armed, fired, cancelled.
+type Totals = (u64, u64, u64);
 
 /// What became of a timer that was armed or asked for.
 pub(crate) enum Armed {
@@ -48,7 +53,7 @@ impl Shard {
         Shard {
             core,
             next: AtomicU64::new(NEVER),
-            timers: Mutex::new(Timers { wheel: Wheel::new(), closed: false }),
+            timers: Mutex::new(Timers { wheel: Wheel::new(), closed: false, before: (0, 0, 0) }),
         }
     }
 
@@ -125,14 +130,16 @@ impl Shard {
 
     /// The shard serves a new runtime.
     pub(crate) fn open(&self) {
-        self.lock().closed = false;
+        let mut timers = self.lock();
+        timers.closed = false;
+        timers.before = timers.totals();
     }
 
-    /// Timers armed, fired and cancelled so far.
-    pub(crate) fn totals(&self) -> (u64, u64, u64) {
+    /// Timers armed, fired and cancelled in this runtime.
+    pub(crate) fn totals(&self) -> Totals {
         let timers = self.lock();
-        let wheel = &timers.wheel;
-        (wheel.armed_total(), wheel.fired_total(), wheel.cancelled_total())
+        let (now, before) = (timers.totals(), timers.before);
+        (now.0 - before.0, now.1 - before.1, now.2 - before.2)
     }
 
     /// Lowers `next`; the caller holds the lock.
@@ -142,5 +149,11 @@ impl Shard {
             self.next.store(deadline, Ordering::Relaxed);
         }
         earliest
+    }
+}
+
+impl Timers {
+    fn totals(&self) -> Totals {
+        (self.wheel.armed_total(), self.wheel.fired_total(), self.wheel.cancelled_total())
     }
 }

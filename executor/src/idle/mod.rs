@@ -121,6 +121,18 @@ impl Idle {
         lock(&self.list).last().copied()
     }
 
+    /// Takes a worker off the list that has seen work in its last look, and counts it as searching, whoever took it off.
+    ///
+    /// It may have searched before, and publishers have relied on that. If it went on as busy, what it does not take itself
+    /// would lie there. It owes a `stop_search`.
+    pub(crate) fn leave_to_search(&self, worker: u16) {
+        let mut list = lock(&self.list);
+        if let Some(place) = list.iter().position(|&w| w == worker) {
+            list.remove(place);
+            self.state.fetch_add(SEARCHING - PARKED, Ordering::Relaxed);
+        }
+    }
+
     /// Counts the caller as searching, unless half of the busy workers search already.
     pub(crate) fn start_search(&self, workers: usize) -> bool {
         let (parked, searching) = self.counts();

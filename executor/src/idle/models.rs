@@ -156,7 +156,11 @@ impl Worker {
     /// `Local::park` of a worker that does not sit.
     fn park(&self) {
         self.shop.idle.enter(self.index, self.searching.take(), false);
-        if !self.shop.has_work() && self.place().attention.get() == 0 {
+        if self.shop.has_work() {
+            self.shop.idle.leave_to_search(self.index);
+            return self.searching.set(true);
+        }
+        if self.place().attention.get() == 0 {
             self.place().parker.park(None);
         }
         if self.shop.idle.leave(self.index) == Left::Claimed {
@@ -202,10 +206,10 @@ fn a_task_posted_from_outside_is_run() {
     });
 }
 
-/// Hunted: two publishers and two workers: each publisher takes the other's worker for one that will find its task too.
-/// Either task holds its worker for ever, so each worker must come to one.
+/// Hunted: two publishers and two workers that fall asleep: each publisher takes the worker that the other has claimed for
+/// one that will find its task too. Either task holds its worker for ever, so each worker must come to one.
 #[test]
-fn two_tasks_wake_two_workers() {
+fn the_injector_is_seen_by_the_last_sleeper() {
     explore(2, || {
         let shop = Shop::new(2);
         let (one, two) = (shop.clone(), shop.clone());
@@ -258,7 +262,7 @@ fn a_worker_that_steps_out_leaves_no_task_behind() {
 /// used up before. Also how a runtime ends: both workers do, whatever work is about.
 #[test]
 fn an_attention_bit_is_seen_before_sleep() {
-    explore(3, || {
+    explore(2, || {
         let shop = Shop::new(2);
         let worker = |index| -> Part {
             let shop = shop.clone();
@@ -425,4 +429,122 @@ fn the_first_descriptor_wakes_the_sitter() {
         };
         (vec![Box::new(registers), Box::new(sitter)], Box::new(|| {}))
     });
+}
+
+/// What `Local::park` and `Core::attend_ground` share of poller and timers.
+struct Ground {
+    idle: Idle,
+    seat: Seat,
+    /// The driver's lock, which is only ever tried. (loom's mutex blocks one who tries.)
+    wait: AtomicBool,
+    active: AtomicUsize,
+    /// The earliest deadline of all shards.
+    earliest: AtomicU64,
+    parker: Parker,
+}
+
+impl Ground {
+    fn try_wait(&self) -> bool {
+        self.wait.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn drop_wait(&self) {
+        self.wait.store(false, Ordering::Release);
+    }
+
+    /// `Core::is_deserted`.
+    fn is_deserted(&self) -> bool {
+        self.seat.deadline() == NOBODY && self.idle.counts().0 >= self.active.load(Ordering::Relaxed)
+    }
+
+    fn unpark(&self, worker: Option<u16>) {
+        if worker.is_some() {
+            assert_eq!(self.parker.unpark(), Owed::Nothing);
+        }
+    }
+
+    /// `Core::timer_armed`.
+    fn timer_armed(&self, deadline: u64) {
+        self.unpark(self.seat.to_wake(deadline));
+    }
+
+    /// `Core::attend_ground`.
+    fn attend(&self) {
+        fence(Ordering::SeqCst);
+        if self.is_deserted() {
+            self.unpark(self.idle.any());
+        } else {
+            self.timer_armed(self.earliest.load(Ordering::Relaxed));
+        }
+    }
+
+    /// `Local::park`, until the timer at `last` is seen.
+    fn park_until(&self, last: u64) {
+        self.parker.adopt();
+        loop {
+            let seated = self.try_wait();
+            self.idle.enter(0, false, seated);
+            if seated {
+                if self.seat.sit(0, || self.earliest.load(Ordering::Relaxed)) == last {
+                    return;
+                }
+                self.parker.park(None);
+                self.seat.rise();
+                self.drop_wait();
+            } else if self.is_deserted() {
+                thread::yield_now();
+            } else {
+                self.parker.park(None);
+            }
+            let _ = self.idle.leave(0);
+        }
+    }
+}
+
+/// Hunted: a worker falls asleep and finds the seat's lock taken by one who looks at the poller in passing; that one then
+/// blocks on purpose, and nobody is there for the timer that is armed next. Or it armed one itself before, of which the
+/// sitter knows nothing.
+fn who_stops_running_leaves_somebody_in_the_seat(armed_before: bool) {
+    explore(5, move || {
+        let ground = Arc::new(Ground {
+            idle: Idle::new(),
+            seat: Seat::new(),
+            wait: AtomicBool::new(false),
+            active: AtomicUsize::new(2),
+            earliest: AtomicU64::new(NEVER),
+            parker: Parker::new(),
+        });
+        let sleeps = {
+            let ground = ground.clone();
+            move || ground.park_until(10)
+        };
+        let blocks = move || {
+            // `Local::look`.
+            if ground.try_wait() {
+                ground.drop_wait();
+            }
+            if armed_before {
+                // On its own shard: a running worker wakes nobody for that.
+                ground.earliest.store(10, Ordering::Relaxed);
+            }
+            // `Local::step_out`.
+            ground.active.fetch_sub(1, Ordering::Relaxed);
+            ground.attend();
+            if !armed_before {
+                ground.earliest.store(10, Ordering::Relaxed);
+                ground.timer_armed(10);
+            }
+        };
+        (vec![Box::new(blocks), Box::new(sleeps)], Box::new(|| {}))
+    });
+}
+
+#[test]
+fn who_stops_running_leaves_somebody_in_the_seat_for_the_next_timer() {
+    who_stops_running_leaves_somebody_in_the_seat(false);
+}
+
+#[test]
+fn who_stops_running_leaves_its_own_timers_to_the_seat() {
+    who_stops_running_leaves_somebody_in_the_seat(true);
 }

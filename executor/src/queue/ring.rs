@@ -61,8 +61,8 @@ impl Ring {
 
     /// Items waiting, as far as this thread can see.
     pub(crate) fn len(&self) -> usize {
-        // Head first: it never passes tail, so the difference is never negative.
-        let head = self.head.0.load(Ordering::Relaxed);
+        // Head first, and Acquire: it never passes tail, so the difference is never negative.
+        let head = self.head.0.load(Ordering::Acquire);
         let tail = self.tail.0.load(Ordering::Acquire);
         tail.wrapping_sub(head).min(CAPACITY)
     }

@@ -4,7 +4,8 @@
 //! fills it, and filling it then is a plain store. A thief that takes from the slot breaks up a pair that was about to
 //! stay on one core, so thieves look here last (see `worker::search`).
 //!
-//! Costs: put into an empty slot no read-modify-write, into a full one a swap; take one swap, none if it is empty.
+//! Costs: put into an empty slot no read-modify-write, into a full one a swap; take one
+//! compare-exchange, none if it is empty.
 
 use super::Item;
 use crate::sync::{AtomicPtr, Ordering};
@@ -33,17 +34,19 @@ impl Slot {
         } else {
             // A thief may take the old one at this moment, so one of us must learn that it lost: a plain store here
             // would run the old item twice.
-            NonNull::new(self.0.swap(item.as_ptr(), Ordering::AcqRel))
+            NonNull::new(self.0.swap(item.as_ptr(), Ordering::Release))
         }
     }
 
-    /// Takes the item out.
+    /// Takes the item out. A thief that is slower than another taker, or than the owner's next `put`, gets nothing.
     #[inline]
     pub(crate) fn take(&self) -> Option<Item> {
-        if self.is_empty() {
-            return None;
-        }
-        NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+        let item = NonNull::new(self.0.load(Ordering::Relaxed))?;
+        // Not a swap: who comes too late writes nothing, and so never meets the plain store in `put`. Acquire, with the
+        // Release there.
+        let taken =
+            self.0.compare_exchange(item.as_ptr(), ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        taken.is_ok().then_some(item)
     }
 
     #[inline]

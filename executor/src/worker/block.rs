@@ -5,17 +5,23 @@
 //! look after poller and timers, somebody takes over at once; if not, whoever runs next finds what comes, and the
 //! monitor sees to the rest.
 //!
+//! The threads may be used up: all places are taken by workers that are out. Then those of them that only wait, in a `block_on`,
+//! run tasks while they wait.
+//!
 //! It steps in again with its own ring as it finds it. If its place was filled, it is surplus, and rests after the current
 //! poll.
 
-use super::{Local, table::Leave};
+use super::{Local, Worker, table::Leave};
 use crate::{
     attention::SURPLUS,
-    context::{self, Before},
+    context::{self, Before, Context},
     core::Core,
     queue::Job,
 };
-use std::sync::atomic::{Ordering, fence};
+use std::{
+    sync::atomic::{Ordering, fence},
+    thread,
+};
 
 /// Runs `f`, which may block the thread; the other tasks go on meanwhile.
 pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
@@ -26,44 +32,58 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
 /// The worker is out until this is dropped.
 pub(crate) struct Out {
     before: Option<Before>,
-    core: Option<(&'static Core, u16)>,
+    /// The worker that is out: by us, or by a caller further up whom we are nested in.
+    worker: Option<&'static Worker>,
 }
 
 /// Steps out, if the thread is a worker that is in.
 pub(crate) fn step_out() -> Out {
-    let core = context::with(|cx| cx.local().map(Local::step_out));
-    Out { before: core.is_some().then(context::leave_worker), core }
+    match context::with(|cx| cx.local().map(Local::step_out)) {
+        Some(worker) => Out { before: Some(context::leave_worker()), worker: Some(worker) },
+        None => Out { before: None, worker: context::with(|cx| cx.outside().map(|local| local.worker)) },
+    }
 }
 
 impl Out {
     /// The worker that is out.
-    pub(crate) fn worker(&self) -> Option<(&'static Core, u16)> {
-        self.core
+    pub(crate) fn worker(&self) -> Option<&'static Worker> {
+        self.worker
     }
 
-    /// Whether nobody is left to run tasks, and nobody can be found.
-    pub(crate) fn is_last(&self) -> bool {
-        self.core.is_some_and(|(core, _)| core.table.active() == 0 && core.table.hire(core).is_err())
-    }
-
-    /// Runs tasks as the worker that is out, until `done`. False: the runtime is being shut down.
-    pub(crate) fn run_tasks(&self, done: impl Fn() -> bool) -> bool {
-        let (Some((core, index)), Some(before)) = (self.core, &self.before) else { return false };
-        let worker = core.table.worker(index);
-        core.table.step_in(worker);
-        let leave = {
-            let local = before.local().expect("the worker that stepped out");
-            // SAFETY: the `Local` lives on this very thread's stack, further up.
-            let _inside = unsafe { context::enter_worker(local) };
-            local.run_until(done)
-        };
-        core.table.step_out(worker);
-        leave != Some(Leave::Stop)
+    /// Sleeps until the worker, or the thread if it is none, is unparked. If nobody is left to run tasks, and nobody can be
+    /// found, the worker runs tasks instead, until `done`.
+    pub(crate) fn wait(&self, done: impl Fn() -> bool) {
+        let Some(worker) = self.worker else { return thread::park() };
+        let table = &worker.core.table;
+        // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
+        table.enrol(worker.index);
+        let last = table.active() == 0 && table.hire(worker.core).is_err();
+        if !(last && run_tasks(worker, done)) {
+            worker.parker.park(None);
+        }
+        table.withdraw(worker.index);
     }
 }
 
+/// Runs tasks as the worker that is out, until `done`. False: the runtime is being shut down.
+fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
+    let core = worker.core;
+    core.table.step_in(worker);
+    let leave = {
+        let local = context::with(Context::outside_ptr).expect("a worker is out");
+        // SAFETY: the `Local` lives on this very thread's stack, further up.
+        let local = unsafe { local.as_ref() };
+        // SAFETY: as above.
+        let _inside = unsafe { context::enter_worker(local) };
+        local.run_until(done)
+    };
+    core.table.step_out(worker);
+    ensure_runner(core);
+    leave != Some(Leave::Stop)
+}
+
 impl Local {
-    fn step_out(&self) -> (&'static Core, u16) {
+    fn step_out(&self) -> &'static Worker {
         let (core, worker) = (self.core(), self.worker);
         core.table.step_out(worker);
         if let Some(item) = worker.slot.take() {
@@ -71,26 +91,32 @@ impl Local {
         }
         // Pairs with the fence in `Idle::enter`: a worker that falls asleep now sees that our ring is open, or is seen.
         fence(Ordering::SeqCst);
-        let waiting = core.has_work();
-        if waiting && let Some(other) = core.idle.claim() {
+        if core.has_work()
+            && let Some(other) = core.idle.claim()
+        {
             core.unpark(other);
-        } else if (waiting && core.idle.counts().0 == 0) || core.table.active() == 0 {
-            // No thread to be had: the monitor tries again.
-            let _ = core.table.hire(core);
-        } else {
-            core.attend_ground();
         }
+        ensure_runner(core);
+        core.attend_ground();
         core.monitor.watch();
-        (core, worker.index)
+        worker
+    }
+}
+
+/// A worker has stepped out. If that was the last one, or if work waits and nobody sleeps who could run it, sees to another.
+fn ensure_runner(core: &'static Core) {
+    let none = core.table.active() == 0;
+    if (none || (core.idle.counts() == (0, 0) && core.has_work())) && core.table.hire(core).is_err() && none {
+        // No thread to be had. Somebody who waits in a `block_on` can run tasks meanwhile; the monitor asks again.
+        core.table.call_waiter(core);
     }
 }
 
 impl Drop for Out {
     fn drop(&mut self) {
-        drop(self.before.take());
-        if let Some((core, index)) = self.core {
-            let worker = core.table.worker(index);
-            if core.table.step_in(worker) {
+        if let (Some(before), Some(worker)) = (self.before.take(), self.worker) {
+            drop(before);
+            if worker.core.table.step_in(worker) {
                 worker.attention.raise(SURPLUS);
             }
         }

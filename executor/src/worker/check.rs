@@ -26,7 +26,7 @@
 //! What was measured is in `benches/README.md`, under "When a wake is worth it".
 
 use super::Local;
-use crate::{driver::LOOK_EVERY, idle::NOBODY, queue::Item};
+use crate::{core::fork, driver::LOOK_EVERY, idle::NOBODY, queue::Item};
 use std::{cell::Cell, sync::atomic::Ordering, task::Waker};
 
 /// Nanoseconds between two looks at the clock, about.
@@ -159,6 +159,7 @@ impl Local {
     /// Looks at the clock. What is returned runs next.
     #[cold]
     pub(super) fn check(&self, turn: u32) -> Option<Item> {
+        fork::check_worker();
         let core = self.core();
         let now = core.clock.now();
         let (elapsed, turns) = self.clock.take(turn, now);
@@ -174,9 +175,10 @@ impl Local {
     /// Decides whether others are wanted, tells thieves, and wakes one.
     fn weigh(&self, elapsed: u64, turns: u64) {
         let rescheduled = u64::from(self.rescheduled.take());
-        let waiting = self.worker.ring.len() as u64;
+        // One of them is ours in a moment.
+        let waiting = (self.worker.ring.len() as u64).saturating_sub(1);
         let mut worth = waiting * self.clock.mean.get() >= WORTH;
-        if waiting >= 2 && 2 * rescheduled >= turns {
+        if waiting > 0 && 2 * rescheduled >= turns {
             self.clock.crowd.set(self.clock.crowd.get() + elapsed);
             worth |= self.clock.crowd.get() >= WORTH;
         } else {

@@ -16,7 +16,7 @@ mod run;
 mod search;
 pub(crate) mod table;
 
-pub(crate) use block::{Out, block_in_place, step_out};
+pub(crate) use block::{block_in_place, step_out};
 
 use crate::{
     attention::Attention,

@@ -2,7 +2,7 @@
 
 use super::Local;
 use crate::{
-    core::Core,
+    core::{Core, fork},
     idle::{Left, NOBODY},
     queue::Item,
     trace::Event,
@@ -16,6 +16,7 @@ impl Local {
     /// Work that is not our own; sleeps once if there is none. `None`: look again from the start.
     #[cold]
     pub(super) fn find(&self) -> Option<Item> {
+        fork::check_worker();
         if let Some(item) = self.next_injected() {
             return Some(item);
         }
@@ -126,6 +127,10 @@ impl Local {
         self.clock.woken(self.tick.get(), now);
         core.expire_all(now, &mut ready);
         self.trace(|| Event::Unpark { worker: index });
+        if !ready.is_empty() {
+            // There is work, and a waker that is not ours may block.
+            self.end_search();
+        }
         self.wake_batch(&mut ready);
         self.ready.replace(ready);
         self.clock.polled(self.tick.get(), self.worker.ring.len());
@@ -159,12 +164,14 @@ impl Core {
         self.seat.deadline() == NOBODY && self.idle.counts().0 >= self.table.active()
     }
 
-    /// The caller has ceased to be active. If all others sleep and nobody sits, wakes one, which will sit.
+    /// The caller has ceased to be active: sees to it that poller and timers are looked after without it. If all others sleep and
+    /// nobody sits, wakes one, which will sit; if somebody sits, makes sure that it knows the earliest deadline: the caller
+    /// may have armed timers and told nobody, since it would have compared before it slept.
     pub(crate) fn attend_ground(&self) {
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.is_deserted()
-            && let Some(worker) = self.idle.any()
-        {
+        if !self.is_deserted() {
+            self.timer_armed(self.earliest());
+        } else if let Some(worker) = self.idle.any() {
             self.unpark(worker);
         }
     }

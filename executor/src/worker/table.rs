@@ -65,10 +65,14 @@ struct Roster {
     serving: usize,
     /// Sleeping threads.
     spares: Vec<u16>,
+    /// Workers that are out and wait in a `block_on`.
+    waiters: Vec<u16>,
     /// Places without a thread.
     vacant: Vec<u16>,
     threads: Vec<thread::JoinHandle<()>>,
     closing: bool,
+    /// The last thread to leave cancels what is left. Not when the process is about to end anyway.
+    drains: bool,
 }
 
 impl Table {
@@ -135,7 +139,9 @@ impl Table {
             let mut roster = self.lock();
             roster.target = workers;
             roster.max = max;
+            self.reported.store(false, Ordering::Relaxed);
             roster.closing = false;
+            roster.drains = false;
             roster.vacant = (0..self.len() as u16).rev().collect();
         }
         for _ in 0..workers {
@@ -231,6 +237,27 @@ impl Table {
         active > roster.target && !roster.closing
     }
 
+    /// A worker that is out begins to wait, and could run tasks meanwhile.
+    pub(super) fn enrol(&self, index: u16) {
+        self.lock().waiters.push(index);
+    }
+
+    /// It waits no more.
+    pub(super) fn withdraw(&self, index: u16) {
+        let mut roster = self.lock();
+        if let Some(place) = roster.waiters.iter().rposition(|&waiter| waiter == index) {
+            roster.waiters.remove(place);
+        }
+    }
+
+    /// Nobody is active and no thread can be had: asks one who waits to run tasks.
+    pub(crate) fn call_waiter(&self, core: &Core) {
+        let waiter = self.lock().waiters.last().copied();
+        if let Some(index) = waiter {
+            core.unpark(index);
+        }
+    }
+
     /// A surplus worker sleeps until it is needed. False: its thread ends.
     fn rest(&self, worker: &Worker) -> bool {
         {
@@ -258,7 +285,7 @@ impl Table {
         }
     }
 
-    /// A thread has left its loop. True: it was the last one of a runtime that closes.
+    /// A thread has left its loop. True: it was the last one of a runtime that closes, and has to cancel what is left.
     fn exit(&self, worker: &Worker, active: bool) -> bool {
         let mut roster = self.lock();
         if active {
@@ -269,7 +296,7 @@ impl Table {
             roster.vacant.push(worker.index);
         }
         roster.serving -= 1;
-        roster.closing && roster.serving == 0
+        roster.drains && roster.serving == 0
     }
 
     /// The thread has nothing more to do with the runtime but its lease.
@@ -278,9 +305,11 @@ impl Table {
         self.gone.notify_all();
     }
 
-    /// No thread starts from now on.
-    pub(crate) fn close(&self) {
-        self.lock().closing = true;
+    /// No thread starts from now on; the last one to end cancels what is left, if `drains`.
+    pub(crate) fn close(&self, drains: bool) {
+        let mut roster = self.lock();
+        roster.closing = true;
+        roster.drains = drains;
     }
 
     /// Waits until all threads have ended. False: some have not by `until`.

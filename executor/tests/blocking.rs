@@ -1,0 +1,268 @@
+//! A task that blocks its thread, with notice or without, holds up nobody: `block_on` and `block_in_place` in tasks, and
+//! polls that sit.
+
+mod common;
+
+use common::{TakeWaker, capped, ends, event, runtime, yield_now};
+use gambol_executor::{Direction, Done, Io, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
+use std::{
+    future::{Future, pending, poll_fn},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// A loopback connection: this runtime's end, and a plain one.
+fn pair() -> (Io<TcpStream>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Io::new(ours).unwrap(), listener.accept().unwrap().0)
+}
+
+async fn read_byte(io: &Io<TcpStream>) -> u8 {
+    let mut byte = [0];
+    poll_fn(|cx| {
+        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket: &TcpStream| {
+            socket.read(&mut byte).map(|value| Done { value, short: false })
+        })
+    })
+    .await
+    .unwrap();
+    byte[0]
+}
+
+#[test]
+fn a_block_on_in_a_task_that_has_slept_ends() {
+    for workers in [1, 2, 4] {
+        ends("sleep, block_on(sleep), and again", move || {
+            let runtime = runtime(workers);
+            let task = runtime.spawn(async {
+                for _ in 0..50 {
+                    Sleep::new(MILLI).await;
+                    block_on(Sleep::new(MILLI));
+                }
+            });
+            runtime.block_on(task).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_timer_armed_by_a_worker_that_then_blocks_fires() {
+    for workers in [1, 2, 4] {
+        ends("a timer of a worker that has stepped out", move || {
+            let runtime = runtime(workers);
+            for _ in 0..50 {
+                let task = runtime.spawn(async {
+                    let (tx, rx) = mpsc::channel();
+                    spawn(async move {
+                        Sleep::new(MILLI).await;
+                        tx.send(()).unwrap();
+                    });
+                    spawn(async move { block_in_place(|| rx.recv().unwrap()) }).await.unwrap();
+                });
+                runtime.block_on(task).unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn a_timer_armed_by_a_worker_that_then_rests_fires() {
+    for workers in [1, 2, 4] {
+        ends("a timer of a worker that became a spare", move || {
+            let runtime = runtime(workers);
+            let task = runtime.spawn(async {
+                for _ in 0..50 {
+                    // Its place is filled at once, because its ring holds a task.
+                    spawn(async {});
+                    block_in_place(|| std::thread::sleep(MILLI));
+                    Sleep::new(MILLI).await;
+                }
+            });
+            runtime.block_on(task).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_socket_is_served_while_the_worker_that_sat_in_the_poller_blocks() {
+    for workers in [1, 2, 4] {
+        ends("read, block_on(read), and again", move || {
+            let runtime = runtime(workers);
+            let (tx, rx) = mpsc::channel::<()>();
+            let (io, mut peer) = runtime.block_on(async { pair() });
+            let task = runtime.spawn(async move {
+                for _ in 0..25 {
+                    assert_eq!(read_byte(&io).await, 1);
+                    tx.send(()).unwrap();
+                    assert_eq!(block_on(read_byte(&io)), 1);
+                    tx.send(()).unwrap();
+                }
+            });
+            for _ in 0..50 {
+                // The time lets all workers fall asleep, which is what the test is about; its result does not depend on it.
+                std::thread::sleep(3 * MILLI);
+                peer.write_all(&[1]).unwrap();
+                rx.recv().unwrap();
+            }
+            runtime.block_on(task).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_task_in_the_slot_of_a_stuck_worker_is_run_by_another() {
+    ends("the slot of a stuck worker", || {
+        let runtime = runtime(2);
+        let task = runtime.spawn(async {
+            let (waker_tx, waker_rx) = mpsc::channel();
+            let (tx, rx) = mpsc::channel();
+            spawn(async move {
+                TakeWaker(Some(waker_tx)).await;
+                tx.send(()).unwrap();
+            });
+            Sleep::new(5 * MILLI).await;
+            waker_rx.recv().unwrap().wake();
+            // The worker sits here, and says nothing.
+            rx.recv().unwrap();
+        });
+        runtime.block_on(task).unwrap();
+    });
+}
+
+#[test]
+fn a_block_on_runs_tasks_when_the_last_worker_blocks_after_it() {
+    ends("block_on, then block_in_place at the cap", || {
+        let runtime = capped(2);
+        let (first_in, first_is_in) = mpsc::channel();
+        let (second_in, second_is_in) = mpsc::channel();
+        let (go_tx, go_rx) = mpsc::channel::<()>();
+        let (signal, event) = event();
+        let first = runtime.spawn(async move {
+            let mut first_in = Some(first_in);
+            block_on(async {
+                let mut event = event;
+                poll_fn(|cx| {
+                    let poll = std::pin::Pin::new(&mut event).poll(cx);
+                    if let Some(tx) = first_in.take() {
+                        tx.send(()).unwrap();
+                    }
+                    poll
+                })
+                .await;
+            });
+        });
+        first_is_in.recv().unwrap();
+        let second = runtime.spawn(async move {
+            block_in_place(|| {
+                second_in.send(()).unwrap();
+                go_rx.recv().unwrap();
+            });
+        });
+        second_is_in.recv().unwrap();
+        let third = runtime.spawn(async move {
+            go_tx.send(()).unwrap();
+            signal.send();
+        });
+        runtime.block_on(async {
+            third.await.unwrap();
+            second.await.unwrap();
+            first.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn block_on_in_a_task_nests_three_deep_and_on_all_workers_at_once_while_others_tick() {
+    for (workers, cap) in [(1, false), (2, false), (4, false), (1, true), (2, true), (4, true)] {
+        ends("nested block_on on every worker", move || {
+            let runtime = if cap { capped(workers) } else { runtime(workers) };
+            let stop = Arc::new(AtomicBool::new(false));
+            let ticks = Arc::new(AtomicUsize::new(0));
+            let tickers: Vec<_> = (0..100)
+                .map(|_| {
+                    let (stop, ticks) = (stop.clone(), ticks.clone());
+                    runtime.spawn(async move {
+                        while !stop.load(Ordering::Relaxed) {
+                            Sleep::new(MILLI).await;
+                            ticks.fetch_add(1, Ordering::Relaxed);
+                        }
+                    })
+                })
+                .collect();
+            let nested: Vec<_> = (0..2 * workers)
+                .map(|_| {
+                    runtime.spawn(async {
+                        block_on(async {
+                            yield_now().await;
+                            block_on(async {
+                                Sleep::new(MILLI).await;
+                                block_on(async { spawn(async { 3 }).await.unwrap() })
+                            })
+                        })
+                    })
+                })
+                .collect();
+            runtime.block_on(async {
+                for task in nested {
+                    assert_eq!(task.await.unwrap(), 3);
+                }
+                let before = ticks.load(Ordering::Relaxed);
+                while ticks.load(Ordering::Relaxed) < before + 200 {
+                    Sleep::new(MILLI).await;
+                }
+                stop.store(true, Ordering::Relaxed);
+                for ticker in tickers {
+                    ticker.await.unwrap();
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn a_runtime_that_is_dropped_ends_the_block_on_in_its_tasks() {
+    for workers in [1, 2] {
+        let elapsed = ends("drop beside a block_on", move || {
+            let runtime = runtime(workers);
+            let (tx, rx) = mpsc::channel();
+            drop(runtime.spawn(async move {
+                block_on(async {
+                    let child = spawn(pending::<()>());
+                    tx.send(()).unwrap();
+                    assert!(child.await.unwrap_err().is_cancelled());
+                });
+            }));
+            rx.recv().unwrap();
+            let start = Instant::now();
+            drop(runtime);
+            start.elapsed()
+        });
+        assert!(elapsed < Duration::from_secs(2), "{elapsed:?}: the end waited for what only the end would have ended");
+    }
+}
+
+#[test]
+fn runtimes_nest() {
+    ends("a runtime in a task of a runtime", || {
+        let outer = runtime(1);
+        let task = outer.spawn(async {
+            let inner = Runtime::builder().workers(1).build().unwrap();
+            let task = inner.spawn(async {
+                Sleep::new(MILLI).await;
+                spawn(async { 5 }).await.unwrap()
+            });
+            inner.block_on(task).unwrap()
+        });
+        assert_eq!(outer.block_on(task).unwrap(), 5);
+    });
+}

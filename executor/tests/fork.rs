@@ -1,0 +1,128 @@
+//! The child of a fork has none of the runtime's threads: what needs them says so, and nothing hangs.
+#![cfg(unix)]
+
+mod common;
+
+use common::runtime;
+use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::{Duration, Instant},
+};
+
+const PANICKED: i32 = 7;
+const WENT_ON: i32 = 3;
+
+/// Runs `f` in a child. Its exit status, or none if it did not end, or ended by a signal.
+fn in_child(f: impl FnOnce()) -> Option<i32> {
+    // SAFETY: only this thread goes on in the child, and it ends by `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        let status = if catch_unwind(AssertUnwindSafe(f)).is_err() { PANICKED } else { WENT_ON };
+        // SAFETY: ends the child without running handlers.
+        unsafe { libc::_exit(status) };
+    }
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` outlives the call.
+        if unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == child {
+            return libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+        }
+        if Instant::now() >= until {
+            // SAFETY: the child has not been waited for, so the number is its own.
+            unsafe {
+                libc::kill(child, libc::SIGKILL);
+                libc::waitpid(child, &mut status, 0);
+            }
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn used() -> Runtime {
+    let runtime = runtime(2);
+    runtime.block_on(async { spawn(async {}).await.unwrap() });
+    runtime
+}
+
+#[test]
+fn block_on_panics_in_the_child() {
+    let runtime = used();
+    assert_eq!(in_child(|| runtime.block_on(async {})), Some(PANICKED));
+}
+
+#[test]
+fn spawn_panics_in_the_child() {
+    let runtime = used();
+    assert_eq!(in_child(|| drop(runtime.spawn(async {}))), Some(PANICKED));
+}
+
+#[test]
+fn spawn_blocking_panics_in_the_child() {
+    let runtime = used();
+    assert_eq!(in_child(|| drop(runtime.spawn_blocking(|| {}))), Some(PANICKED));
+}
+
+#[test]
+fn the_drop_of_a_runtime_in_the_child_returns_at_once() {
+    let runtime = used();
+    let mut runtime = Some(runtime);
+    assert_eq!(in_child(|| drop(runtime.take())), Some(WENT_ON));
+}
+
+#[test]
+fn a_task_that_forks_cannot_go_on_as_a_task_in_the_child() {
+    #[derive(Clone, Copy, Debug)]
+    enum Use {
+        BlockOn,
+        Spawn,
+        SpawnInBlockInPlace,
+    }
+    let runtime = used();
+    for kind in [Use::BlockOn, Use::Spawn, Use::SpawnInBlockInPlace] {
+        let task = runtime.spawn(async move {
+            in_child(|| match kind {
+                Use::BlockOn => block_on(async {}),
+                Use::Spawn => drop(spawn(async {})),
+                Use::SpawnInBlockInPlace => drop(block_in_place(|| spawn(async {}))),
+            })
+        });
+        assert_eq!(runtime.block_on(task).unwrap(), Some(PANICKED), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_task_that_forks_and_awaits_does_not_run_on_in_the_child() {
+    let runtime = used();
+    let task = runtime.spawn(async {
+        // SAFETY: the child ends by `_exit`, or in the runtime, which is what is asked here.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            Sleep::new(Duration::from_millis(1)).await;
+            // SAFETY: ends the child without running handlers.
+            unsafe { libc::_exit(WENT_ON) };
+        }
+        child
+    });
+    let child = runtime.block_on(task).unwrap();
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    while unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } != child {
+        if Instant::now() >= until {
+            // SAFETY: the child has not been waited for, so the number is its own.
+            unsafe {
+                libc::kill(child, libc::SIGKILL);
+                libc::waitpid(child, &mut status, 0);
+            }
+            panic!("the child hangs");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert_ne!(libc::WEXITSTATUS(status), WENT_ON, "the worker's thread ran on in the child, with the parent's poller");
+}
