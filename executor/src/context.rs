@@ -113,7 +113,13 @@ impl Drop for Before {
 }
 
 fn save(cx: &Context) -> Before {
-    Before { local: cx.local.get(), outside: cx.outside.get(), core: cx.core.get(), meta: cx.meta.get(), budget: cx.budget.get() }
+    Before {
+        local: cx.local.get(),
+        outside: cx.outside.get(),
+        core: cx.core.get(),
+        meta: cx.meta.get(),
+        budget: cx.budget.get(),
+    }
 }
 
 /// The thread becomes a worker until the result is dropped.

@@ -533,9 +533,7 @@ where
     S: async_task::Schedule<Meta> + Send + Sync + 'static,
 {
     let extra = name.map(|name| Box::new(Extra::named(id, name)));
-    async_task::Builder::new()
-        .metadata(Meta::new(id, location, extra))
-        .spawn(move |_| Contained::new(future), schedule)
+    async_task::Builder::new().metadata(Meta::new(id, location, extra)).spawn(move |_| Contained::new(future), schedule)
 }
 
 /// Every task's schedule function. A function without captures, so that async-task need not count references for it.

@@ -55,7 +55,6 @@ pub(crate) struct Wait {
     events: Option<Events>,
 }
 
-
 impl Wait {
     pub(crate) fn has_poller(&self) -> bool {
         self.poller.is_some()

@@ -81,13 +81,8 @@ impl<T: AsFd> Io<T> {
         let mut this = ManuallyDrop::new(self);
         let result = this.deregister();
         // SAFETY: `this` is not dropped and these are used no more, so each is taken once.
-        let (io, source, poller) = unsafe {
-            (
-                ManuallyDrop::take(&mut this.io),
-                std::ptr::read(&this.source),
-                std::ptr::read(&this.poller),
-            )
-        };
+        let (io, source, poller) =
+            unsafe { (ManuallyDrop::take(&mut this.io), std::ptr::read(&this.source), std::ptr::read(&this.poller)) };
         drop((source, poller));
         result.map(|()| io)
     }
@@ -152,12 +147,7 @@ impl<T: AsFd> Io<T> {
     /// # Errors
     ///
     /// "The runtime is gone".
-    pub fn poll_ready(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        reason: Reason,
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction, reason: Reason) -> Poll<io::Result<()>> {
         let spent = ready!(budget::spend(cx));
         match self.source.poll_ready(direction, cx.waker()) {
             Poll::Ready(ready) => Poll::Ready(ready.map(|_| ())),

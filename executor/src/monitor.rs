@@ -77,12 +77,7 @@ struct Sample {
 
 impl Monitor {
     pub(crate) fn new() -> Monitor {
-        Monitor {
-            watch: Switch::new(),
-            stop: AtomicBool::new(false),
-            parker: Parker::new(),
-            thread: Mutex::new(None),
-        }
+        Monitor { watch: Switch::new(), stop: AtomicBool::new(false), parker: Parker::new(), thread: Mutex::new(None) }
     }
 
     pub(crate) fn start(&self, core: &'static Core) -> io::Result<()> {
@@ -252,26 +247,44 @@ impl Core {
 #[cfg(all(test, gambol_loom))]
 mod models {
     use super::Switch;
-    use crate::sync::{AtomicBool, Ordering, thread};
+    use crate::{
+        idle::{Owed, Parker, models::explore},
+        sync::{AtomicBool, Ordering},
+    };
     use std::sync::Arc;
 
-    /// Hunted: the worker has begun to run and sees the watch on, while the monitor has looked before and turns it off.
+    /// Hunted: the worker has begun to run and sees the watch on, while the monitor has looked before and turns it off. Then
+    /// the monitor sleeps though something runs.
     #[test]
     fn a_busy_worker_is_watched() {
-        loom::model(|| {
-            let shared = Arc::new((Switch::new(), AtomicBool::new(false)));
+        explore(4, || {
+            let shared = Arc::new((Switch::new(), Parker::new(), AtomicBool::new(false)));
             assert!(shared.0.on());
             let worker = {
                 let shared = shared.clone();
-                thread::spawn(move || {
-                    shared.1.store(true, Ordering::Relaxed);
-                    shared.0.on()
-                })
+                move || {
+                    shared.2.store(true, Ordering::Relaxed);
+                    if shared.0.on() {
+                        assert_eq!(shared.1.unpark(), Owed::Nothing);
+                    }
+                }
             };
-            let off = shared.0.off(|| shared.1.load(Ordering::Relaxed));
-            let woken = worker.join().unwrap();
-            assert!(!off || woken, "something runs, the watch is off, and nobody wakes the monitor");
-            assert!(shared.0.is_on());
+            // `Monitor::run`, until it watches the worker.
+            let monitor = move || {
+                let (watch, parker, runs) = &*shared;
+                let runs = || runs.load(Ordering::Relaxed);
+                parker.adopt();
+                loop {
+                    if !watch.is_on() {
+                        parker.park(None);
+                    } else if runs() {
+                        break;
+                    } else {
+                        watch.off(runs);
+                    }
+                }
+            };
+            (vec![Box::new(worker), Box::new(monitor)], Box::new(|| {}))
         });
     }
 }

@@ -163,8 +163,7 @@ fn next_job(pool: &Pool) -> Option<Runnable> {
             break;
         }
         state.idle += 1;
-        let (back, timeout) =
-            pool.work.wait_timeout(state, IDLE_LASTS).unwrap_or_else(PoisonError::into_inner);
+        let (back, timeout) = pool.work.wait_timeout(state, IDLE_LASTS).unwrap_or_else(PoisonError::into_inner);
         state = back;
         state.idle -= 1;
         state.called = state.called.saturating_sub(1);

@@ -215,10 +215,7 @@ impl Runtime {
 
     /// Runs a closure that may block, in the blocking pool.
     #[track_caller]
-    pub fn spawn_blocking<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
+    pub fn spawn_blocking<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.handle.spawn_blocking(job)
     }
 
@@ -341,7 +338,8 @@ impl Handle {
     /// As [`current`](Self::current), but starts nothing: none outside of tasks and `block_on`, unless the default runtime
     /// runs already.
     pub fn try_current() -> Option<Handle> {
-        let core = context::with(context::Context::core).or_else(|| DEFAULT.get().map(|runtime| runtime.handle.core))?;
+        let core =
+            context::with(context::Context::core).or_else(|| DEFAULT.get().map(|runtime| runtime.handle.core))?;
         core.lease();
         Some(Handle { core })
     }
@@ -358,10 +356,7 @@ impl Handle {
 
     /// Runs a closure that may block, in the blocking pool.
     #[track_caller]
-    pub fn spawn_blocking<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
+    pub fn spawn_blocking<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.core.spawn_blocking(job, Location::caller())
     }
 
@@ -498,9 +493,10 @@ pub fn run_main_local<F: Future>(workers: Option<usize>, main: F) -> F::Output {
 
 fn main_core(workers: Option<usize>) -> &'static Core {
     if let Some(workers) = workers {
-        let runtime = Builder::new().workers(workers).build().unwrap_or_else(|error| {
-            panic!("the runtime for main cannot be started: {error}")
-        });
+        let runtime = Builder::new()
+            .workers(workers)
+            .build()
+            .unwrap_or_else(|error| panic!("the runtime for main cannot be started: {error}"));
         // Whoever called `set` first keeps the default runtime; then main has this one for itself.
         match DEFAULT.set(runtime) {
             Ok(()) => {}
@@ -568,4 +564,3 @@ pub(crate) fn timer_armed(home: &'static Shard, deadline: u64) {
         crate::core::by_slot(home.core).timer_armed(deadline);
     }
 }
-

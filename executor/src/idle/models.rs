@@ -213,12 +213,8 @@ fn the_injector_is_seen_by_the_last_sleeper() {
     explore(2, || {
         let shop = Shop::new(2);
         let (one, two) = (shop.clone(), shop.clone());
-        let parts: Vec<Part> = vec![
-            worker(&shop, 0),
-            worker(&shop, 1),
-            Box::new(move || one.inject(0)),
-            Box::new(move || two.inject(1)),
-        ];
+        let parts: Vec<Part> =
+            vec![worker(&shop, 0), worker(&shop, 1), Box::new(move || one.inject(0)), Box::new(move || two.inject(1))];
         (parts, Box::new(move || assert_eq!(shop.idle.counts(), (0, 0))))
     });
 }

@@ -188,6 +188,31 @@ fn two_thieves_share_nothing() {
     });
 }
 
+/// Hunted: a second thief sees that the first one's ring has grown, and not what stands there.
+#[test]
+fn what_was_stolen_is_stolen_again() {
+    explore(4, || {
+        let tasks = Tasks::new(CAPACITY);
+        let ring = ring(&tasks, CAPACITY);
+        let first = Arc::new(Ring::new());
+        let thief = {
+            let (tasks, ring, own) = (tasks.clone(), ring.clone(), first.clone());
+            move || {
+                // SAFETY: this thread alone pushes onto `own`.
+                let (item, _) = unsafe { ring.steal_into(&own) }.expect("nobody else takes from it");
+                tasks.run(item);
+            }
+        };
+        let second = part(&tasks, &first, |tasks, first| tasks.steal(first));
+        let end = rest(tasks.clone(), ring);
+        let end = move || {
+            tasks.run_all(&first);
+            end();
+        };
+        (vec![Box::new(thief), second], Box::new(end))
+    });
+}
+
 /// Hunted: a thief takes the old item while the owner puts a new one in its place; two takers have seen the same item; the
 /// owner puts one where a late thief is about to leave nothing; the taker does not see what the item leads to.
 #[test]

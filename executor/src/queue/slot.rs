@@ -44,8 +44,7 @@ impl Slot {
         let item = NonNull::new(self.0.load(Ordering::Relaxed))?;
         // Not a swap: who comes too late writes nothing, and so never meets the plain store in `put`. Acquire, with the
         // Release there.
-        let taken =
-            self.0.compare_exchange(item.as_ptr(), ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        let taken = self.0.compare_exchange(item.as_ptr(), ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
         taken.is_ok().then_some(item)
     }
 

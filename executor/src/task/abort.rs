@@ -28,12 +28,7 @@ pub(crate) struct AbortCell {
 
 impl AbortCell {
     pub(crate) fn new(id: Id) -> AbortCell {
-        AbortCell {
-            id,
-            cancelled: AtomicBool::new(false),
-            finished: AtomicBool::new(false),
-            waker: Mutex::new(None),
-        }
+        AbortCell { id, cancelled: AtomicBool::new(false), finished: AtomicBool::new(false), waker: Mutex::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Waker>> {

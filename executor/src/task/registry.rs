@@ -452,3 +452,112 @@ fn measure_offset(offset: usize) {
         "a task's metadata lies elsewhere than in other tasks; this version of async-task cannot be used"
     );
 }
+
+#[cfg(all(test, not(gambol_loom)))]
+mod tests {
+    use super::*;
+    use crate::task::Id;
+    use std::{
+        panic::Location,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, AtomicUsize},
+            mpsc,
+        },
+        thread,
+    };
+
+    /// A task's cell as the executor makes it, never run.
+    struct Cell(async_task::Runnable<Meta>);
+
+    impl Cell {
+        fn new(number: u64) -> Cell {
+            let meta = Meta::new(Id::new(0, number), Location::caller(), None);
+            let schedule = |runnable| std::mem::forget::<async_task::Runnable<Meta>>(runnable);
+            let (runnable, task) = async_task::Builder::new().metadata(meta).spawn(|_| async {}, schedule);
+            task.detach();
+            Cell(runnable)
+        }
+
+        fn insert(&self, registry: &Registry, owned: &mut Owned) -> u32 {
+            // SAFETY: the test's one thread is worker 0, and the waker is this cell's.
+            unsafe { registry.insert(0, owned, self.0.waker(), self.0.metadata()) }
+        }
+    }
+
+    #[test]
+    fn pages_are_given_back_after_a_peak_whoever_removes() {
+        for foreign in [false, true] {
+            let (registry, mut owned) = (Registry::new(1), Owned::default());
+            let cells: Vec<Cell> = (1..=10_000).map(Cell::new).collect();
+            let indices: Vec<u32> = cells.iter().map(|cell| cell.insert(&registry, &mut owned)).collect();
+            assert_eq!(registry.pages(), 10_000usize.div_ceil(PAGE as usize));
+            let mut seen = 0;
+            registry.visit_all(|_, meta| seen += u64::from(meta.id == cells[seen as usize].0.metadata().id));
+            assert_eq!(seen, 10_000);
+            for index in indices {
+                let mine = (!foreign).then_some((0, &mut owned));
+                // SAFETY: the index is removed once; this thread is worker 0.
+                assert!(unsafe { registry.remove(index, mine) }.is_some());
+            }
+            // SAFETY: this thread is worker 0.
+            unsafe { registry.tidy(0, &mut owned) };
+            assert!(registry.pages() <= 2, "{} pages are left", registry.pages());
+            registry.visit_all(|_, _| panic!("nothing is left to see"));
+        }
+    }
+
+    #[test]
+    fn a_visitor_and_removers_share_no_waker_and_lose_none() {
+        let registry = Arc::new(Registry::new(1));
+        let (removed, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (send, receive) = mpsc::channel::<u32>();
+        let remover = thread::spawn({
+            let (registry, removed) = (registry.clone(), removed.clone());
+            move || {
+                for index in receive {
+                    // SAFETY: each index comes through the channel once.
+                    drop(unsafe { registry.remove(index, None) });
+                    removed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let visitor = thread::spawn({
+            let (registry, stop) = (registry.clone(), stop.clone());
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    registry.visit_all(|waker, meta| drop((waker.clone(), meta.id)));
+                }
+            }
+        });
+        let mut owned = Owned::default();
+        let cells: Vec<Cell> = (1..=512).map(Cell::new).collect();
+        for round in 0..200 {
+            for (i, cell) in cells.iter().enumerate() {
+                let index = cell.insert(&registry, &mut owned);
+                if (i + round) % 3 == 0 {
+                    // SAFETY: the index is removed here only; this thread is worker 0.
+                    drop(unsafe { registry.remove(index, Some((0, &mut owned))) });
+                    removed.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    send.send(index).unwrap();
+                }
+            }
+        }
+        drop(send);
+        remover.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        visitor.join().unwrap();
+        assert_eq!(removed.load(Ordering::Relaxed), 200 * cells.len());
+        registry.visit_all(|_, _| panic!("nothing is left to see"));
+        for cell in cells {
+            // The last reference but the runnable's is gone, so this runs the empty future and frees the cell; a waker too
+            // many or too few would show under the sanitizer.
+            let meta = std::ptr::from_ref(cell.0.metadata());
+            // SAFETY: nothing of the task looks at its metadata after it has finished.
+            let inside = unsafe { crate::context::enter_task(&*meta) };
+            cell.0.run();
+            drop(inside);
+        }
+    }
+}

@@ -89,9 +89,15 @@ impl Local {
         core.idle.enter(index, self.searching.take(), wait.is_some());
         // Everybody else sleeps and nobody sits: whoever had the seat a moment ago has stepped out. It is ours then.
         let deserted = wait.is_none() && core.is_deserted();
-        if deserted || core.has_work() || self.worker.attention.get() != 0 {
+        if deserted || self.worker.attention.get() != 0 {
             drop(wait);
             return self.unlist();
+        }
+        if core.has_work() {
+            drop(wait);
+            core.idle.leave_to_search(index);
+            self.searching.set(true);
+            return;
         }
         self.worker.counters.parks.bump();
         self.trace(|| Event::Park { worker: index });
@@ -178,7 +184,6 @@ impl Core {
 
     /// Whether a task waits that no running worker may come to soon.
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.injector.is_empty()
-            || self.table.workers().any(|worker| worker.ring.len() > 0 || !worker.slot.is_empty())
+        !self.injector.is_empty() || self.table.workers().any(|worker| worker.ring.len() > 0 || !worker.slot.is_empty())
     }
 }
