@@ -1,0 +1,159 @@
+//! The standard input.
+//!
+//! A read of it may block for as long as nobody types, and on most descriptors that it can be (a file, a terminal that is
+//! shared with the shell) there is no other way. So it is done in the blocking pool, whose threads hold up no exit.
+//!
+//! There is one standard input, so all handles share one buffer and at most one job. The buffer moves into the job and back:
+//! 1. Who finds nothing in the buffer enrols, takes the buffer, and starts a job with it, if none is under way.
+//! 2. The job reads, puts the buffer back with what came, and wakes all who are enrolled.
+//!
+//! A reader that gives up changes nothing: what its job brings is there for the next reader. A job that was cancelled before
+//! it began puts the buffer back and wakes all, and the first of them starts another, in its own runtime.
+
+use super::waiting::Waiting;
+use futures_io::AsyncRead;
+use gambol_executor::{Reason, park, spawn_blocking, spend};
+use std::{
+    io::{self, Read},
+    mem,
+    pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+/// Bytes that one job reads at most.
+const CAPACITY: usize = 16 * 1024;
+
+static STATE: Mutex<State> = Mutex::new(State {
+    buffer: Vec::new(),
+    taken: 0,
+    end: None,
+    reading: false,
+    refused: false,
+    waiting: Waiting::new(),
+});
+
+struct State {
+    /// What was read and not yet taken: `buffer[taken..]`. Empty while a job has the buffer.
+    buffer: Vec<u8>,
+    taken: usize,
+    /// How the last read went, if it brought nothing: the end, or an error. Told once, to one reader.
+    end: Option<io::Result<()>>,
+    /// A job has the buffer.
+    reading: bool,
+    /// The job that was started last ended without having begun.
+    refused: bool,
+    waiting: Waiting,
+}
+
+impl State {
+    fn lock() -> MutexGuard<'static, State> {
+        STATE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is there.
+    fn take(&mut self, room: &mut [u8]) -> Option<io::Result<usize>> {
+        let held = &self.buffer[self.taken..];
+        if held.is_empty() {
+            return self.end.take().map(|end| end.map(|()| 0));
+        }
+        let n = held.len().min(room.len());
+        room[..n].copy_from_slice(&held[..n]);
+        self.taken += n;
+        Some(Ok(n))
+    }
+}
+
+/// The standard input of the process.
+pub fn stdin() -> Stdin {
+    Stdin { _private: () }
+}
+
+/// See [`stdin`]. All handles read from the same stream, and may be used by several tasks: each byte goes to one of them.
+///
+/// A read that is under way does not hold up the end of the program. After the end of input, a read may give more, as on a
+/// terminal.
+///
+/// # Errors
+///
+/// The operating system's; "the runtime is gone" when no read can be started any more.
+///
+/// # Cancel safety
+///
+/// What a read brings after its future was dropped is kept for the next one.
+#[derive(Debug)]
+pub struct Stdin {
+    _private: (),
+}
+
+impl AsyncRead for Stdin {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        if room.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let spent = ready!(spend(cx));
+        if let Some(result) = State::lock().take(room) {
+            return Poll::Ready(result);
+        }
+        let waker = cx.waker().clone();
+        let mut state = State::lock();
+        if let Some(result) = state.take(room) {
+            return Poll::Ready(result);
+        }
+        let surplus = state.waiting.enrol(waker);
+        if state.reading {
+            drop(state);
+        } else {
+            state.reading = true;
+            state.refused = false;
+            state.taken = 0;
+            let buffer = mem::take(&mut state.buffer);
+            drop(state);
+            let job = Job { buffer, begun: false };
+            drop(spawn_blocking(move || job.run()));
+            if mem::take(&mut State::lock().refused) {
+                return Poll::Ready(Err(io::Error::other("the runtime is gone")));
+            }
+        }
+        drop(surplus);
+        spent.refund();
+        park(Reason::Read);
+        Poll::Pending
+    }
+}
+
+/// A read in the blocking pool.
+struct Job {
+    buffer: Vec<u8>,
+    begun: bool,
+}
+
+impl Job {
+    fn run(mut self) {
+        self.begun = true;
+        self.buffer.resize(CAPACITY, 0);
+        let result = loop {
+            match io::stdin().lock().read(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        self.buffer.truncate(*result.as_ref().unwrap_or(&0));
+        if self.buffer.is_empty() {
+            State::lock().end = Some(result.map(drop));
+        }
+    }
+}
+
+/// Gives the buffer back, also that of a job that was cancelled before it began.
+impl Drop for Job {
+    fn drop(&mut self) {
+        let mut state = State::lock();
+        state.buffer = mem::take(&mut self.buffer);
+        state.reading = false;
+        state.refused = !self.begun;
+        let woken = state.waiting.take();
+        drop(state);
+        woken.wake();
+    }
+}

@@ -1,0 +1,54 @@
+//! An async runtime in which starting a task is as cheap and as careless as Go's `go`.
+//!
+//! Tasks run on as many worker threads as the process may use processors; `sleep` and I/O park the task, never the thread.
+//! Everything works from any thread, without a runtime in sight: the default one starts when it is first needed. A task
+//! that says that it blocks its thread ([`block_in_place`], a [`block_on`] inside a task) gives its place to another worker;
+//! what waits behind one that does not say so is taken by workers that sleep, after some milliseconds.
+//!
+//! # A service
+//!
+//! ```
+//! use gambol::io::{self, AsyncReadExt, AsyncWriteExt};
+//! use gambol::net::{TcpListener, TcpStream};
+//!
+//! #[gambol::main]
+//! async fn main() -> io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+//!     gambol::spawn(async move {
+//!         while let Ok((peer, _)) = listener.accept().await {
+//!             gambol::spawn(async move { io::copy(&peer, &peer).await });
+//!         }
+//!     });
+//!
+//!     client.write_all(b"echo").await?;
+//!     let mut answer = [0; 4];
+//!     client.read_exact(&mut answer).await?;
+//!     assert_eq!(&answer, b"echo");
+//!     Ok(())
+//! }
+//! ```
+
+// Tasks: awaiting, aborting and naming them, and giving way to others.
+pub mod task;
+
+// Deadlines: sleeping, time limits, ticks.
+pub mod time;
+
+// Sockets.
+pub mod net;
+
+// The I/O traits, copying, and the standard streams.
+pub mod io;
+
+// Runtimes other than the default one, and what a runtime tells about itself.
+pub mod runtime;
+
+// What the attribute macros call.
+#[doc(hidden)]
+pub mod __private;
+
+pub use gambol_executor::{block_in_place, block_on, spawn, spawn_blocking};
+pub use gambol_macros::{main, test};
+pub use task::yield_now;
+pub use time::sleep;

@@ -1,0 +1,29 @@
+//! Tasks: awaiting, aborting and naming them, and giving way to others.
+//!
+//! A task is a future that was given to [`spawn`](crate::spawn). It runs on any worker, beside all others, and ends with its
+//! future, with a panic, with [`JoinHandle::abort`], or with its runtime.
+
+// Names for tasks.
+mod builder;
+
+// Giving way to others.
+mod giving_way;
+
+pub use builder::Builder;
+pub use gambol_executor::{AbortHandle, Id, JoinError, JoinHandle};
+pub use giving_way::{ConsumeBudget, YieldNow, consume_budget, yield_now};
+
+/// The id of the task that runs this.
+///
+/// # Panics
+///
+/// Outside of a task; [`try_id`] does not.
+#[track_caller]
+pub fn id() -> Id {
+    try_id().expect("this runs outside of a task, which has no id; use task::try_id() where that may be so")
+}
+
+/// The id of the task that runs this; none outside of a task. A closure in the blocking pool has one too.
+pub fn try_id() -> Option<Id> {
+    gambol_executor::current_task()
+}

@@ -1,0 +1,35 @@
+//! Deadlines: sleeping, time limits, ticks.
+//!
+//! Time is measured by [`Instant`], on the monotonic clock. Nothing here is ever early.
+
+// An end for a future that takes too long.
+mod timeout;
+
+// Ticks.
+mod interval;
+
+pub use gambol_executor::{Instant, Sleep};
+pub use interval::{Interval, MissedTick, Tick, interval};
+pub use std::time::Duration;
+pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
+
+/// Completes after `delay`.
+///
+/// Never early; late by the time that the system needs to wake a thread, some tens of microseconds, plus what the worker is
+/// just doing. Delays beyond 32 ms are rounded up by at most a 256th and at most 0.53 ms, so that those that end together wake
+/// together; [`sleep_until`] does not round. The delay counts from this call, not from the first poll. Zero completes at once;
+/// `Duration::MAX` never does.
+///
+/// # Cancel safety
+///
+/// Dropping it cancels the timer.
+pub fn sleep(delay: Duration) -> Sleep {
+    Sleep::new(delay)
+}
+
+/// Completes at `deadline`: at once if it has passed, never if it is [`Instant::NEVER`].
+///
+/// As precise as [`sleep`], without the rounding.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::until(deadline)
+}

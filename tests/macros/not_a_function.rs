@@ -1,0 +1,4 @@
+#[gambol::test]
+struct Test;
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[gambol::main]
+fn main() {}

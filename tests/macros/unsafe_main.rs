@@ -1,0 +1,2 @@
+#[gambol::main]
+async unsafe fn main() {}

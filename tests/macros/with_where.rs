@@ -1,0 +1,2 @@
+#[gambol::main]
+async fn main() where String: Clone {}

@@ -1,0 +1,220 @@
+//! The standard streams, which the examples use as processes of their own: see `netcat.rs` for their ways with pipes. Here is
+//! what becomes of reads that are given up, of many handles, and of errors.
+//!
+//! Each test is a child process, since a process has one standard input.
+
+mod helpers;
+
+use futures_util::future::join_all;
+use gambol::{
+    io::{AsyncReadExt, AsyncWriteExt, ErrorKind, stdin, stdout},
+    runtime::Runtime,
+    time::{Duration, timeout},
+};
+use helpers::{at_most, is_child};
+use std::{
+    io::{Read, Write},
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+/// Runs a test in a child, with pipes, which `talk` serves. The child's stdout has the harness's lines too.
+fn child(test: &str, talk: impl FnOnce(std::process::ChildStdin, &mut std::process::ChildStdout)) -> Output {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("GAMBOL_TEST_CHILD", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    talk(stdin, &mut stdout);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    drop(stdout);
+    let mut output = child.wait_with_output().unwrap();
+    output.stdout = rest;
+    helpers::assert_success(&output);
+    output
+}
+
+/// Reads until `mark` has come.
+fn wait_for(stdout: &mut impl Read, mark: &str) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(mark.as_bytes()) {
+        let mut byte = [0];
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "ended after {:?}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+}
+
+async fn say(text: &str) {
+    let mut stdout = stdout();
+    stdout.write_all(text.as_bytes()).await.unwrap();
+    stdout.flush().await.unwrap();
+}
+
+#[test]
+fn what_a_dropped_read_brings_is_kept_for_the_next() {
+    if !is_child() {
+        child("what_a_dropped_read_brings_is_kept_for_the_next", |mut stdin, stdout| {
+            wait_for(stdout, "given up");
+            stdin.write_all(b"abcdef").unwrap();
+            wait_for(stdout, "once more");
+            stdin.write_all(b"ghi").unwrap();
+        });
+        return;
+    }
+    gambol::block_on(async {
+        assert!(timeout(Duration::from_millis(5), async { stdin().read(&mut [0; 3]).await }).await.is_err());
+        say("given up").await;
+        let mut all = [0; 6];
+        // In two pieces, by two handles.
+        stdin().read_exact(&mut all[..2]).await.unwrap();
+        stdin().read_exact(&mut all[2..]).await.unwrap();
+        assert_eq!(&all, b"abcdef");
+        assert_eq!(stdin().read(&mut []).await.unwrap(), 0);
+        assert!(at_most(1, async { stdin().read(&mut [0; 3]).await }).await.is_none());
+        say("once more").await;
+        let mut rest = String::new();
+        stdin().read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "ghi");
+        // The end is told again to whoever asks again.
+        assert_eq!(stdin().read(&mut [0; 3]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_read_goes_on_when_its_runtime_has_ended() {
+    if !is_child() {
+        child("a_read_goes_on_when_its_runtime_has_ended", |mut stdin, stdout| {
+            wait_for(stdout, "ended");
+            stdin.write_all(b"late").unwrap();
+        });
+        return;
+    }
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        assert!(at_most(1, async { stdin().read(&mut [0; 8]).await }).await.is_none());
+    });
+    drop(runtime);
+    gambol::block_on(async {
+        say("ended").await;
+        let mut text = String::new();
+        stdin().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "late");
+    });
+}
+
+#[test]
+fn a_queued_read_is_started_again_elsewhere() {
+    if !is_child() {
+        child("a_queued_read_is_started_again_elsewhere", |mut stdin, _| stdin.write_all(b"text").unwrap());
+        return;
+    }
+    // Its only blocking thread is taken, so the read stays in the queue until the runtime ends.
+    let runtime = Runtime::builder().max_blocking_threads(1).build().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || released.recv());
+    let (mut first, mut second) = (stdin(), stdin());
+    let (mut a, mut b) = ([0; 8], [0; 8]);
+    runtime.block_on(async {
+        assert!(at_most(1, first.read(&mut a)).await.is_none());
+    });
+    let waiting = thread::spawn(move || gambol::block_on(async { second.read(&mut b).await.unwrap() }));
+    drop(runtime);
+    assert_eq!(waiting.join().unwrap(), 4);
+    drop(release);
+}
+
+#[test]
+fn many_writers_write_whole_lines() {
+    const WRITERS: usize = 20;
+    const LINES: usize = 50;
+    if !is_child() {
+        let output = child("many_writers_write_whole_lines", |stdin, _| drop(stdin));
+        let text = String::from_utf8(output.stdout).unwrap();
+        for writer in 0..WRITERS {
+            let theirs: Vec<_> =
+                text.lines().filter_map(|line| line.strip_prefix(&format!("writer {writer} line "))).collect();
+            let expected: Vec<_> = (0..LINES).map(|line| format!("{line}.")).collect();
+            assert_eq!(theirs, expected);
+        }
+        return;
+    }
+    gambol::block_on(async {
+        // The harness has begun a line.
+        say("\n").await;
+        let writers = (0..WRITERS).map(|writer| {
+            gambol::spawn(async move {
+                for line in 0..LINES {
+                    let text = format!("writer {writer} line {line}.\n");
+                    stdout().write_all(text.as_bytes()).await.unwrap();
+                }
+                stdout().flush().await.unwrap();
+            })
+        });
+        join_all(writers).await.into_iter().for_each(|result| result.unwrap());
+    });
+}
+
+#[test]
+fn a_close_waits_until_all_is_written() {
+    const SIZE: usize = 2_000_000;
+    if !is_child() {
+        let output = child("a_close_waits_until_all_is_written", |stdin, _| drop(stdin));
+        let found = output.stdout.iter().filter(|&&byte| byte == b'#').count();
+        assert_eq!(found, SIZE);
+        return;
+    }
+    gambol::block_on(async {
+        let mut stdout = stdout();
+        stdout.write_all(&vec![b'#'; SIZE]).await.unwrap();
+        // A flush that is given up loses nothing.
+        for polls in 0..2 {
+            let _ = at_most(polls, stdout.flush()).await;
+        }
+        stdout.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_broken_pipe_is_an_error() {
+    if !is_child() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_broken_pipe_is_an_error", "--nocapture", "--test-threads=1"])
+            .env("GAMBOL_TEST_CHILD", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for(child.stdout.as_mut().unwrap(), "ready");
+        drop(child.stdout.take());
+        drop(child.stdin.take());
+        let output = child.wait_with_output().unwrap();
+        // The harness itself cannot print its report any more; what we found stands on stderr.
+        assert!(String::from_utf8_lossy(&output.stderr).contains("it was BrokenPipe"), "{output:?}");
+        return;
+    }
+    gambol::block_on(say("ready"));
+    // Until the parent has closed the other end.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    gambol::block_on(async {
+        let mut stdout = stdout();
+        let error = loop {
+            let result = async {
+                stdout.write_all(b"text").await?;
+                stdout.flush().await
+            };
+            if let Err(error) = result.await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        eprintln!("it was {:?}", error.kind());
+        // And told once.
+        assert_eq!(stdout.write(b"").await.unwrap(), 0);
+    });
+}

@@ -1,0 +1,91 @@
+//! Tasks: their ids and names, giving way, and what can be done from where.
+
+mod helpers;
+
+use gambol::{
+    runtime::Runtime,
+    task::{self, JoinHandle, consume_budget, yield_now},
+    time::timeout,
+};
+use helpers::{PATIENCE, at_most};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+#[test]
+fn ids_are_known_inside_only() {
+    assert!(task::try_id().is_none());
+    assert!(gambol::block_on(async { task::try_id() }).is_none());
+    let panic = std::panic::catch_unwind(task::id).unwrap_err();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("task::try_id()"));
+    gambol::block_on(async {
+        let handle = gambol::spawn(async { task::id() });
+        let id = handle.id();
+        assert_eq!(handle.await.unwrap(), id);
+        let other = gambol::spawn(async { task::try_id() }).await.unwrap();
+        assert_ne!(other, Some(id));
+    });
+}
+
+#[gambol::test]
+async fn a_named_task_runs_as_any_other() {
+    let named: JoinHandle<i32> = task::Builder::new().name("answer").spawn(async { 42 });
+    let plain = task::Builder::new().spawn(async { 43 });
+    assert_eq!((named.await.unwrap(), plain.await.unwrap()), (42, 43));
+}
+
+#[test]
+fn yielding_lets_the_others_run() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = turns.clone();
+    runtime
+        .block_on(runtime.spawn(async move {
+            gambol::spawn(async move {
+                for _ in 0..10 {
+                    other.fetch_add(1, Ordering::Relaxed);
+                    yield_now().await;
+                }
+            });
+            for n in 1..=10 {
+                yield_now().await;
+                assert!(turns.load(Ordering::Relaxed) >= n);
+            }
+        }))
+        .unwrap();
+}
+
+#[gambol::test]
+async fn yielding_takes_two_polls() {
+    assert_eq!(at_most(1, yield_now()).await, None);
+    assert_eq!(at_most(2, yield_now()).await, Some(()));
+}
+
+#[test]
+fn a_loop_that_spends_its_budget_lets_the_others_run() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    runtime.block_on(async {
+        let spinner = runtime.spawn(async {
+            loop {
+                consume_budget().await;
+            }
+        });
+        timeout(PATIENCE, runtime.spawn(async {})).await.unwrap().unwrap();
+        spinner.abort();
+        assert!(timeout(PATIENCE, spinner).await.unwrap().unwrap_err().is_cancelled());
+    });
+    // Outside of a task there is no budget.
+    gambol::block_on(async {
+        for _ in 0..1000 {
+            assert_eq!(at_most(1, consume_budget()).await, Some(()));
+        }
+    });
+}
+
+#[gambol::test]
+async fn blocking_work_goes_by_every_road() {
+    assert_eq!(gambol::spawn_blocking(|| 1).await.unwrap(), 1);
+    assert_eq!(gambol::block_in_place(|| 2), 2);
+    assert_eq!(gambol::block_on(async { gambol::block_on(async { 3 }) }), 3);
+}
