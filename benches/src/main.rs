@@ -1,0 +1,58 @@
+//! gambol beside its peers, measured in turns in one run.
+//!
+//! `probe` is the program; the rest serves it or looks closer at one thing that it found. Each (runtime, workload,
+//! workers) runs in a process of its own, because a runtime leaves threads, allocator arenas and warm caches behind
+//! that would be charged to whoever comes next.
+//!
+//! Not criterion: it measures one process for long and compares with an earlier run; what counts here is the ratio to a
+//! peer measured seconds ago on the same machine.
+//!
+//! Where to go next: `workload` for what is measured, `rt` for how each runtime is used, `probe` for the turns.
+
+// What is measured, and on what.
+mod rt; // the runtimes behind one trait
+mod workload; // one noun per file
+
+// How it is measured.
+mod child; // one measurement in this process
+mod figure; // one measured number: its name, its unit and which way is better
+mod load; // the load generator of the echo workload, the same for every runtime
+mod meter; // the clocks and the memory of this process
+mod probe; // all measurements, each in a child, in turns
+
+// How it is told.
+mod args; // the command line, by hand
+mod machine; // what the figures were measured on
+mod table; // medians, spreads and ratios
+
+// On its own: run queues compared, without any runtime.
+mod queues;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
+       gambol-benches op <workload> <runtime> <n> [--workers n] [--listen address]
+       gambol-benches load <address> <requests>
+       gambol-benches queues [--reps n]";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    let result = match command.as_str() {
+        "probe" => probe::main(&words),
+        "op" => child::op(&words),
+        "load" => load::main(&words),
+        "queues" => queues::main(&words),
+        child::MEASURE => child::measure(&words),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

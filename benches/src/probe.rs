@@ -1,0 +1,93 @@
+//! All measurements, in turns.
+//!
+//! For each workload and number of workers, every repetition measures each runtime once, each in a child process, and
+//! every repetition begins with another runtime. So the runtimes that are compared run within seconds of each other, and
+//! none is always the first after a pause. The figure is the median over the repetitions, shown with its spread.
+
+use crate::args::{Args, Failure};
+use crate::child::Measurement;
+use crate::machine;
+use crate::rt::{PEERS, Peer};
+use crate::table::{self, Row};
+use crate::workload::{WORKLOADS, Workload};
+
+struct Plan {
+    workloads: Vec<&'static Workload>,
+    peers: Vec<&'static Peer>,
+    workers: Vec<usize>,
+    reps: usize,
+    scale: f64,
+}
+
+/// `probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]`
+pub fn main(words: &[String]) -> Result<(), Failure> {
+    let plan = Plan::parse(words)?;
+    machine::print();
+    table::print_head(&plan.peers);
+    let mut failures = Vec::new();
+    for workload in &plan.workloads {
+        for &workers in &plan.workers {
+            for row in plan.measure(workload, workers, &mut failures) {
+                row.print();
+                failures.extend(row.broken_promise());
+            }
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(format!("failed:\n{}", failures.join("\n")).into()) }
+}
+
+impl Plan {
+    fn parse(words: &[String]) -> Result<Self, Failure> {
+        let mut args = Args::new(words);
+        let only: Option<Vec<String>> = args.list("--only")?;
+        let peers: Option<Vec<String>> = args.list("--peers")?;
+        let workers = args.list("--workers")?.unwrap_or(vec![1, 2]);
+        let reps = args.option("--reps")?.unwrap_or(3);
+        let scale = args.option("--scale")?.unwrap_or(1.0);
+        args.finish()?;
+        let scale_is_sound = scale > 0.0 && f64::is_finite(scale);
+        if workers.contains(&0) || reps == 0 || !scale_is_sound {
+            return Err("--workers, --reps and --scale must be more than 0".into());
+        }
+
+        let mut workloads = Vec::new();
+        match only {
+            None => workloads.extend(WORKLOADS),
+            Some(names) => {
+                for name in names {
+                    workloads.extend(Workload::find(&name)?);
+                }
+            }
+        }
+        let peers = match peers {
+            None => PEERS.iter().collect(),
+            Some(names) => names.iter().map(|name| Peer::find(name)).collect::<Result<_, _>>()?,
+        };
+        Ok(Plan { workloads, peers, workers, reps, scale })
+    }
+
+    /// Measures one workload on all runtimes and returns a row for each of its figures.
+    fn measure(&self, workload: &'static Workload, workers: usize, failures: &mut Vec<String>) -> Vec<Row> {
+        let ops = ((workload.ops as f64 * self.scale) as u64).max(1);
+        let limit = (60.0 * self.scale.max(1.0)) as u64;
+        let mut rows: Vec<_> =
+            workload.figures.iter().map(|figure| Row::new(workload.name, workers, figure, &self.peers)).collect();
+        for rep in 0..self.reps {
+            for turn in 0..self.peers.len() {
+                let column = (rep + turn) % self.peers.len();
+                let peer = self.peers[column];
+                let what = format!("{}, workers {workers}, {}, repetition {}", workload.name, peer.name, rep + 1);
+                eprintln!("{what} of {}", self.reps);
+                match (Measurement { workload, peer, workers, ops, limit }).run() {
+                    Ok(figures) => {
+                        for (row, figure) in rows.iter_mut().zip(figures) {
+                            row.add(column, figure);
+                        }
+                    }
+                    Err(error) => failures.push(format!("{what}: {error}")),
+                }
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,126 @@
+//! The runtimes behind one trait, each used as its users would use it, at its best setting.
+//!
+//! The trait is dispatched statically: a workload is generic over its runtime and is compiled once for each, so nothing
+//! of the harness sits between the workload and the runtime. The one function pointer is in [`Peer`], outside of all
+//! that is measured.
+//!
+//! Adding a runtime: a file beside this one, and a line in [`PEERS`].
+
+mod gambol;
+mod smol;
+mod tokio;
+
+use crate::args::Failure;
+use crate::workload::{self, Order};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// All runtimes, in the order of the table's columns.
+pub const PEERS: &[Peer] =
+    &[Peer::of::<self::gambol::Gambol>(), Peer::of::<self::tokio::Tokio>(), Peer::of::<self::smol::Smol>()];
+
+/// The name of the runtime that the others are compared with.
+pub const OURS: &str = "gambol";
+
+/// A runtime that can be chosen by name.
+pub struct Peer {
+    /// As it is written on the command line and over the table.
+    pub name: &'static str,
+    /// Starts the runtime with so many workers and carries out the order on it.
+    pub run: fn(usize, &Order) -> Result<Vec<f64>, Failure>,
+}
+
+impl Peer {
+    const fn of<R: Runtime>() -> Self {
+        Peer { name: R::NAME, run: |workers, order| workload::carry_out(&R::start(workers), order) }
+    }
+
+    /// Finds a runtime by its name.
+    pub fn find(name: &str) -> Result<&'static Peer, Failure> {
+        PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| {
+            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+            format!("there is no runtime `{name}`; there are: {}", known.join(", ")).into()
+        })
+    }
+}
+
+/// What a workload may ask of a runtime.
+///
+/// The functions without `self` are called inside a task and mean the task's runtime. A process starts one runtime at
+/// most.
+pub trait Runtime: Sized + 'static {
+    /// As it is written on the command line and over the table.
+    const NAME: &'static str;
+
+    /// What a spawn returns: a future of the task's output, that panics if the task did.
+    type Join<T: Send + 'static>: Future<Output = T> + Send + 'static;
+
+    /// A listening TCP socket.
+    type Listener: Listener;
+
+    /// Starts a runtime with so many worker threads; the calling thread is not one of them.
+    fn start(workers: usize) -> Self;
+
+    /// Blocks the calling thread, which is no worker, on a future.
+    fn block_on<F: Future>(&self, future: F) -> F::Output;
+
+    /// Spawns a task from a thread that does not belong to the runtime.
+    fn spawn_from_outside<F>(&self, future: F) -> Self::Join<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Runs a future as a task on a worker, with the calling thread asleep until it has ended.
+    fn run<F>(&self, future: F) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.block_on(self.spawn_from_outside(future))
+    }
+
+    /// Spawns a task from inside a task.
+    fn spawn<F>(future: F) -> Self::Join<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Spawns a task that nobody will join.
+    fn spawn_detached<F>(future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Lets the other tasks run.
+    fn yield_now() -> impl Future<Output = ()> + Send;
+
+    /// Waits. The runtime's own future, without a wrapper that would add to a task's size.
+    fn sleep(duration: Duration) -> impl Future<Output: Send> + Send;
+
+    /// Gives up on a future after a while: `None`.
+    fn timeout<F>(duration: Duration, future: F) -> impl Future<Output = Option<F::Output>> + Send
+    where
+        F: Future<Output: Send> + Send;
+}
+
+/// A listening TCP socket.
+pub trait Listener: Sized + Send + 'static {
+    /// What it accepts.
+    type Stream: Stream;
+
+    /// Binds and listens.
+    fn bind(address: SocketAddr) -> impl Future<Output = io::Result<Self>> + Send;
+
+    /// Where it listens.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Waits for a connection; Nagle's algorithm is off in what it returns.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// A connected TCP socket. The buffers go to the runtime's own traits, whichever these are.
+pub trait Stream: Send + 'static {
+    /// Reads some bytes; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes all of the bytes.
+    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+}

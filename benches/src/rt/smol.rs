@@ -1,0 +1,112 @@
+//! smol: async-executor's `StaticExecutor` on n threads, each in async-io's `block_on`, as the `smol` crate runs its
+//! global executor.
+//!
+//! The static flavour keeps no list of its tasks and so does less for each of them than `Executor` does.
+//! The calling thread waits with futures-lite's `block_on`, which does not drive the reactor: with async-io's it would
+//! take events away from the workers, and one worker would be two.
+//!
+//! Sockets are `Async<TcpStream>` directly, without async-net's wrapper around it.
+
+use super::{Listener, Runtime, Stream};
+use async_executor::{StaticExecutor, Task};
+use async_io::{Async, Timer};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+static EXECUTOR: StaticExecutor = StaticExecutor::new();
+
+/// The started executor. Its threads live as long as the process.
+pub struct Smol(());
+
+impl Runtime for Smol {
+    const NAME: &'static str = "smol";
+
+    type Join<T: Send + 'static> = Task<T>;
+    type Listener = Async<TcpListener>;
+
+    fn start(workers: usize) -> Self {
+        for index in 0..workers {
+            thread::Builder::new()
+                .name(format!("smol-{index}"))
+                .spawn(|| async_io::block_on(EXECUTOR.run(future::pending::<()>())))
+                .expect("a thread starts");
+        }
+        Smol(())
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        future::block_on(future)
+    }
+
+    fn spawn_from_outside<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        EXECUTOR.spawn(future)
+    }
+
+    fn spawn<F>(future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        EXECUTOR.spawn(future)
+    }
+
+    fn spawn_detached<F>(future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        EXECUTOR.spawn(future).detach();
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        future::yield_now()
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output: Send> + Send {
+        Timer::after(duration)
+    }
+
+    async fn timeout<F>(duration: Duration, future: F) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send,
+    {
+        let finished = async { Some(future.await) };
+        let expired = async {
+            Timer::after(duration).await;
+            None
+        };
+        future::or(finished, expired).await
+    }
+}
+
+impl Listener for Async<TcpListener> {
+    type Stream = Async<TcpStream>;
+
+    async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Async::<TcpListener>::bind(address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.get_ref().local_addr()
+    }
+
+    async fn accept(&self) -> io::Result<Async<TcpStream>> {
+        let (stream, _) = Async::<TcpListener>::accept(self).await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Stream for Async<TcpStream> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
+    }
+}
