@@ -56,12 +56,14 @@ impl Switch {
         !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// Turns it off, unless `busy` sees that something runs. True: it is off.
-    pub(crate) fn off(&self, busy: impl FnOnce() -> bool) -> bool {
+    /// Turns it off, unless `busy` sees that something runs.
+    pub(crate) fn off(&self, busy: impl FnOnce() -> bool) {
         self.0.store(false, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // If somebody has turned it on meanwhile, the monitor was woken for that, and its next sleep ends at once.
-        !(busy() && !self.0.swap(true, Ordering::AcqRel))
+        if busy() {
+            // Perhaps somebody has turned it on meanwhile; then the monitor's next sleep ends at once.
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 
     fn is_on(&self) -> bool {

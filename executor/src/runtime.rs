@@ -29,6 +29,9 @@ const DROP_WAITS: Duration = Duration::from_secs(5);
 /// How long the end of main waits for the workers to reach a poll boundary.
 const EXIT_WAITS: Duration = Duration::from_millis(10);
 
+/// Called with the payload of a task's panic.
+pub(crate) type PanicHook = Arc<dyn Fn(Id, &(dyn Any + Send)) + Send + Sync>;
+
 /// What a runtime was built with.
 pub(crate) struct Config {
     pub(crate) name: String,
@@ -40,7 +43,7 @@ pub(crate) struct Config {
     pub(crate) virtual_time: bool,
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
-    pub(crate) on_task_panic: Option<Arc<dyn Fn(Id, &(dyn Any + Send)) + Send + Sync>>,
+    pub(crate) on_task_panic: Option<PanicHook>,
     pub(crate) tracer: Option<Tracer>,
 }
 

@@ -278,9 +278,7 @@ impl Word {
     /// `WouldBlock` takes the bit off, unless an event was delivered meanwhile.
     pub(crate) fn assume(&self, direction: Direction) {
         // Relaxed: nothing was told, so nothing is published.
-        self.update(Ordering::Relaxed, |word| {
-            (word & direction.waiters() == 0).then_some(word | direction.ready())
-        });
+        self.update(Ordering::Relaxed, |word| (word & direction.waiters() == 0).then_some(word | direction.ready()));
     }
 
     /// Step 3 of waiting. The caller holds the lock.

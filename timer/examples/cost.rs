@@ -22,19 +22,14 @@ fn noop() -> Waker {
 /// Prints the time of one of `COUNT` operations.
 fn measure(name: &str, mut run: impl FnMut() -> std::time::Duration) {
     let best = (0..5).map(|_| run()).min().expect("five runs");
-    println!(
-        "{name:<60} {:7.1} ns",
-        best.as_nanos() as f64 / COUNT as f64
-    );
+    println!("{name:<60} {:7.1} ns", best.as_nanos() as f64 / COUNT as f64);
 }
 
 /// A wheel with `count` timers spread over 30 s, at a time that is not round.
 fn filled(count: usize) -> (Wheel, Vec<Key>) {
     let mut wheel = Wheel::new();
     wheel.expire(1_234_567_890_123, 1, &mut Vec::new());
-    let keys = (0..count as u64)
-        .map(|number| wheel.insert(deadline(number), noop()))
-        .collect();
+    let keys = (0..count as u64).map(|number| wheel.insert(deadline(number), noop())).collect();
     (wheel, keys)
 }
 
@@ -54,17 +49,14 @@ fn main() {
             }
             start.elapsed()
         });
-        measure(
-            &format!("insert + remove, one deadline, beside {others}"),
-            || {
-                let start = Instant::now();
-                for _ in 0..COUNT {
-                    let key = wheel.insert(black_box(1_234_600_000_000), noop());
-                    black_box(wheel.remove(black_box(key)));
-                }
-                start.elapsed()
-            },
-        );
+        measure(&format!("insert + remove, one deadline, beside {others}"), || {
+            let start = Instant::now();
+            for _ in 0..COUNT {
+                let key = wheel.insert(black_box(1_234_600_000_000), noop());
+                black_box(wheel.remove(black_box(key)));
+            }
+            start.elapsed()
+        });
         let key = wheel.insert(deadline(1), noop());
         measure(&format!("rearm, beside {others}"), || {
             let start = Instant::now();
@@ -80,21 +72,17 @@ fn main() {
             }
             start.elapsed()
         });
-        let mut map: BTreeMap<(u64, u64), Waker> = (0..others as u64)
-            .map(|number| ((deadline(number), number), noop()))
-            .collect();
-        measure(
-            &format!("for comparison, a BTreeMap, beside {others}"),
-            || {
-                let start = Instant::now();
-                for number in others as u64..(others + COUNT) as u64 {
-                    let place = black_box((deadline(number), number));
-                    map.insert(place, noop());
-                    black_box(map.remove(&place));
-                }
-                start.elapsed()
-            },
-        );
+        let mut map: BTreeMap<(u64, u64), Waker> =
+            (0..others as u64).map(|number| ((deadline(number), number), noop())).collect();
+        measure(&format!("for comparison, a BTreeMap, beside {others}"), || {
+            let start = Instant::now();
+            for number in others as u64..(others + COUNT) as u64 {
+                let place = black_box((deadline(number), number));
+                map.insert(place, noop());
+                black_box(map.remove(&place));
+            }
+            start.elapsed()
+        });
         assert_eq!(wheel.len(), others + 1);
         assert_eq!(map.len(), others);
         drop(wheel.remove(key));
@@ -127,9 +115,7 @@ fn main() {
     });
     measure("expire of a million due at once", || {
         let mut wheel = Wheel::new();
-        let _keys: Vec<Key> = (0..COUNT)
-            .map(|_| wheel.insert(1_000_000, noop()))
-            .collect();
+        let _keys: Vec<Key> = (0..COUNT).map(|_| wheel.insert(1_000_000, noop())).collect();
         let mut ready = Vec::with_capacity(COUNT);
         let start = Instant::now();
         while wheel.expire(1_000_000, 1024, &mut ready) {}

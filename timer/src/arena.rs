@@ -46,12 +46,7 @@ pub(crate) struct Node {
 const _: () = assert!(size_of::<Node>() == 32);
 
 impl Node {
-    const VACANT: Node = Node {
-        deadline: 0,
-        waker: None,
-        prev: Link::node(0),
-        next: Link::node(0),
-    };
+    const VACANT: Node = Node { deadline: 0, waker: None, prev: Link::node(0), next: Link::node(0) };
 }
 
 struct Chunk {
@@ -84,12 +79,7 @@ pub(crate) struct Arena {
 
 impl Arena {
     pub(crate) const fn new() -> Arena {
-        Arena {
-            chunks: Vec::new(),
-            first: [NONE; 2],
-            allocated: 0,
-            spare: NONE,
-        }
+        Arena { chunks: Vec::new(), first: [NONE; 2], allocated: 0, spare: NONE }
     }
 
     /// The node at `index`, which a key or a list names.
@@ -143,9 +133,7 @@ impl Arena {
         let number = index >> CHUNK_BITS;
         let chunk = &mut self.chunks[number as usize];
         assert!(!chunk.is_vacant(index), "{FOREIGN}");
-        let waker = chunk.nodes.as_mut().expect(FOREIGN)[index as usize % CHUNK]
-            .waker
-            .take();
+        let waker = chunk.nodes.as_mut().expect(FOREIGN)[index as usize % CHUNK].waker.take();
 
         let was_full = chunk.vacant == 0;
         chunk.vacant |= chunk.bit(index);
@@ -170,17 +158,9 @@ impl Arena {
         let mut number = self.first[Chunks::Holes as usize];
         if number == NONE {
             // 2^25 chunks are 2^31 nodes. The bit above tells a node from a list's head.
-            assert!(
-                self.chunks.len() < 1 << 25,
-                "a wheel holds at most 2^31 timers"
-            );
+            assert!(self.chunks.len() < 1 << 25, "a wheel holds at most 2^31 timers");
             number = self.chunks.len() as u32;
-            self.chunks.push(Chunk {
-                nodes: None,
-                vacant: 0,
-                prev: NONE,
-                next: NONE,
-            });
+            self.chunks.push(Chunk { nodes: None, vacant: 0, prev: NONE, next: NONE });
         } else {
             self.unlink(Chunks::Holes, number);
         }
@@ -268,9 +248,7 @@ mod tests {
 
     fn take(arena: &mut Arena, count: usize) -> Vec<u32> {
         let noop = Waker::noop();
-        (0..count)
-            .map(|deadline| arena.take(deadline as u64, noop.clone()))
-            .collect()
+        (0..count).map(|deadline| arena.take(deadline as u64, noop.clone())).collect()
     }
 
     #[test]

@@ -53,11 +53,7 @@ impl Link {
 
     #[inline]
     fn target(self) -> Target {
-        if self.0 & Link::HEAD == 0 {
-            Target::Node(self.0)
-        } else {
-            Target::Head(List(self.0 & !Link::HEAD))
-        }
+        if self.0 & Link::HEAD == 0 { Target::Node(self.0) } else { Target::Head(List(self.0 & !Link::HEAD)) }
     }
 }
 
@@ -111,11 +107,7 @@ const _: () = assert!(size_of::<Head>() == 16);
 
 impl Head {
     const fn empty(list: List) -> Head {
-        Head {
-            min: u64::MAX,
-            first: Link::head(list),
-            last: Link::head(list),
-        }
+        Head { min: u64::MAX, first: Link::head(list), last: Link::head(list) }
     }
 }
 
@@ -316,10 +308,7 @@ impl Slots {
             prev = link;
             link = node.next;
         }
-        assert!(
-            link == Link::head(list) && self.head(list).last == prev,
-            "{list:?} is not closed"
-        );
+        assert!(link == Link::head(list) && self.head(list).last == prev, "{list:?} is not closed");
         nodes
     }
 

@@ -40,10 +40,7 @@ fn expire_in_steps(wheel: &mut Wheel, now: u64, limit: usize) -> usize {
         let before = wheel.fired_total() + wheel.moved_total();
         let more = wheel.expire(now, limit, &mut ready);
         let touched = wheel.fired_total() + wheel.moved_total() - before;
-        assert!(
-            touched <= limit as u64,
-            "{touched} timers touched in one call"
-        );
+        assert!(touched <= limit as u64, "{touched} timers touched in one call");
         fired += ready.len();
         if !more {
             return fired;
@@ -55,9 +52,7 @@ fn expire_in_steps(wheel: &mut Wheel, now: u64, limit: usize) -> usize {
 fn a_million_timers_in_one_tick_are_spread_over_calls() {
     let mut wheel = Wheel::new();
     let deadline = 5_000_000_000;
-    let keys: Vec<Key> = (0..MILLION)
-        .map(|_| wheel.insert(deadline, noop()))
-        .collect();
+    let keys: Vec<Key> = (0..MILLION).map(|_| wheel.insert(deadline, noop())).collect();
     assert_eq!(wheel.next_deadline(), Some(deadline));
     assert_eq!(expire_in_steps(&mut wheel, deadline - 1, 100), 0);
     assert_eq!(expire_in_steps(&mut wheel, deadline, 100), MILLION);
@@ -72,9 +67,8 @@ fn a_million_timers_in_one_coarse_slot_are_spread_over_calls() {
     let mut wheel = Wheel::new();
     // One slot of level 6, about a minute wide.
     let start = 1 << 36;
-    let keys: Vec<Key> = (0..MILLION as u64)
-        .map(|number| wheel.insert(start + number * 7919 % (1 << 36), noop()))
-        .collect();
+    let keys: Vec<Key> =
+        (0..MILLION as u64).map(|number| wheel.insert(start + number * 7919 % (1 << 36), noop())).collect();
     assert_eq!(expire_in_steps(&mut wheel, start - 1, 128), 0);
     assert_eq!(expire_in_steps(&mut wheel, 2 * start, 128), MILLION);
     assert!(wheel.moved_total() <= 6 * MILLION as u64);
@@ -84,9 +78,7 @@ fn a_million_timers_in_one_coarse_slot_are_spread_over_calls() {
 #[test]
 fn a_timer_can_be_cancelled_while_its_slot_is_being_moved() {
     let mut wheel = Wheel::new();
-    let mut keys: Vec<Key> = (0..1000)
-        .map(|number| wheel.insert(5000 + number % 90, noop()))
-        .collect();
+    let mut keys: Vec<Key> = (0..1000).map(|number| wheel.insert(5000 + number % 90, noop())).collect();
     let mut ready = Vec::new();
     assert!(wheel.expire(5000, 10, &mut ready));
     let fired = ready.len();
@@ -95,17 +87,15 @@ fn a_timer_can_be_cancelled_while_its_slot_is_being_moved() {
     }
     while wheel.expire(6000, 10, &mut ready) {}
     assert!(fired < 500 && ready.len() == 500);
-    keys.into_iter()
-        .for_each(|key| assert!(wheel.remove(key).is_none()));
+    keys.into_iter().for_each(|key| assert!(wheel.remove(key).is_none()));
 }
 
 #[test]
 fn a_million_cancels_leave_nothing_behind() {
     let alive = Arc::new(AtomicUsize::new(0));
     let mut wheel = Wheel::new();
-    let keys: Vec<Key> = (0..MILLION as u64)
-        .map(|number| wheel.insert(number * number, Counted::waker(&alive)))
-        .collect();
+    let keys: Vec<Key> =
+        (0..MILLION as u64).map(|number| wheel.insert(number * number, Counted::waker(&alive))).collect();
     assert_eq!(alive.load(Ordering::Relaxed), MILLION);
     for key in keys {
         assert!(wheel.remove(key).is_some());
@@ -123,9 +113,7 @@ fn memory_comes_back_after_a_peak_and_is_used_again() {
     let mut wheel = Wheel::new();
     assert_eq!(wheel.nodes_allocated(), 0);
     for _ in 0..3 {
-        let mut keys: Vec<Key> = (0..100_000)
-            .map(|number| wheel.insert(number, noop()))
-            .collect();
+        let mut keys: Vec<Key> = (0..100_000).map(|number| wheel.insert(number, noop())).collect();
         assert_eq!(wheel.nodes_allocated(), 100_032);
         let last = keys.split_off(50_000);
         keys.into_iter().for_each(|key| drop(wheel.remove(key)));
@@ -137,9 +125,7 @@ fn memory_comes_back_after_a_peak_and_is_used_again() {
 
 #[test]
 fn a_long_jump_fires_everything_in_the_order_of_deadlines() {
-    let deadlines: Vec<u64> = (0..64)
-        .flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1])
-        .collect();
+    let deadlines: Vec<u64> = (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1]).collect();
     // Neither ascending nor descending: in steps of 5, which does not divide the length.
     let length = deadlines.len();
     let mut wheel = Wheel::new();
@@ -158,10 +144,7 @@ fn a_long_jump_fires_everything_in_the_order_of_deadlines() {
     let mut expected: Vec<&(Key, Waker, u64)> = timers.iter().collect();
     expected.sort_by_key(|(_, _, deadline)| *deadline);
     for (waker, (_, expected, deadline)) in ready.iter().zip(expected) {
-        assert!(
-            waker.will_wake(expected),
-            "another timer than that for {deadline}"
-        );
+        assert!(waker.will_wake(expected), "another timer than that for {deadline}");
     }
 }
 
@@ -172,10 +155,7 @@ fn a_lone_timer_is_not_moved_step_by_step() {
         let deadline = (1 << bit) + (1 << bit) / 3;
         let _key = wheel.insert(deadline, noop());
         let mut ready = Vec::new();
-        assert!(
-            !wheel.expire(deadline, 1, &mut ready),
-            "one touch is enough"
-        );
+        assert!(!wheel.expire(deadline, 1, &mut ready), "one touch is enough");
         assert_eq!((ready.len(), wheel.moved_total()), (1, 0));
     }
 }
@@ -284,8 +264,7 @@ fn clear_fires_all_and_keys_remain_valid() {
     let mut wheel = Wheel::new();
     let mut ready = Vec::new();
     wheel.expire(500, 10, &mut ready);
-    let keys =
-        [0, 500, 501, 1 << 20, 1 << 60, NEVER].map(|deadline| wheel.insert(deadline, noop()));
+    let keys = [0, 500, 501, 1 << 20, 1 << 60, NEVER].map(|deadline| wheel.insert(deadline, noop()));
     let fired = wheel.insert(0, noop());
     wheel.expire(500, 1, &mut ready);
     ready.clear();
@@ -298,11 +277,7 @@ fn clear_fires_all_and_keys_remain_valid() {
         assert!(wheel.remove(key).is_none());
     }
     let again = wheel.insert(1000, noop());
-    assert_eq!(
-        wheel.next_deadline(),
-        Some(1000),
-        "the wheel goes on to work"
-    );
+    assert_eq!(wheel.next_deadline(), Some(1000), "the wheel goes on to work");
     assert!(wheel.remove(again).is_some() && wheel.remove(fired).is_none());
 }
 

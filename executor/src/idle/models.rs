@@ -454,7 +454,7 @@ impl Ground {
     }
 
     fn unpark(&self, worker: Option<u16>) {
-        if worker.is_some() {
+        if worker == Some(0) {
             assert_eq!(self.parker.unpark(), Owed::Nothing);
         }
     }
@@ -497,9 +497,8 @@ impl Ground {
     }
 }
 
-/// Hunted: a worker falls asleep and finds the seat's lock taken by one who looks at the poller in passing; that one then
-/// blocks on purpose, and nobody is there for the timer that is armed next. Or it armed one itself before, of which the
-/// sitter knows nothing.
+/// Hunted: worker 0 falls asleep and finds the seat taken by worker 1, which then rises, runs, and blocks on purpose. Nobody
+/// is there for the timer that is armed next. Or 1 armed one itself before, of which 0, which sits, knows nothing.
 fn who_stops_running_leaves_somebody_in_the_seat(armed_before: bool) {
     explore(5, move || {
         let ground = Arc::new(Ground {
@@ -515,8 +514,10 @@ fn who_stops_running_leaves_somebody_in_the_seat(armed_before: bool) {
             move || ground.park_until(10)
         };
         let blocks = move || {
-            // `Local::look`.
+            // It comes out of the seat, if it was faster.
             if ground.try_wait() {
+                let _ = ground.seat.sit(1, || NEVER);
+                ground.seat.rise();
                 ground.drop_wait();
             }
             if armed_before {

@@ -105,10 +105,14 @@ impl Local {
 
 /// A worker has stepped out. If that was the last one, or if work waits and nobody sleeps who could run it, sees to another.
 fn ensure_runner(core: &'static Core) {
-    let none = core.table.active() == 0;
-    if (none || (core.idle.counts() == (0, 0) && core.has_work())) && core.table.hire(core).is_err() && none {
-        // No thread to be had. Somebody who waits in a `block_on` can run tasks meanwhile; the monitor asks again.
-        core.table.call_waiter(core);
+    if core.table.active() == 0 {
+        if core.table.hire(core).is_err() {
+            // No thread to be had. Somebody who waits in a `block_on` can run tasks meanwhile; the monitor asks again.
+            core.table.call_waiter(core);
+        }
+    } else if core.idle.counts() == (0, 0) && core.has_work() {
+        // If there is no thread to be had, those who are active come to it in their turn.
+        let _ = core.table.hire(core);
     }
 }
 

@@ -111,20 +111,14 @@ impl Model {
     fn time(&self, time: &Time) -> u64 {
         match *time {
             Time::Exactly(time) => time,
-            Time::Border {
-                bit,
-                offset,
-                absolute,
-            } => {
+            Time::Border { bit, offset, absolute } => {
                 let distance = (1 << bit) - 1 + offset;
                 let origin = if absolute { 0 } else { self.now };
                 origin.saturating_add(distance)
             }
             Time::Past(distance) => self.now.saturating_sub(distance),
             Time::Soon(distance) => self.now.saturating_add(distance),
-            Time::Near(distance) => {
-                (self.now | 0xF_FFFF).saturating_add(0x40_0000 + distance * 1000)
-            }
+            Time::Near(distance) => (self.now | 0xF_FFFF).saturating_add(0x40_0000 + distance * 1000),
             Time::Next => self.wheel.next_deadline().unwrap_or(self.now),
         }
     }
@@ -164,9 +158,7 @@ impl Model {
             _ if self.timers.is_empty() => {}
             Operation::Remove(timer) => {
                 let timer = self.timers.swap_remove(timer.index(self.timers.len()));
-                let is_armed = timer
-                    .place
-                    .is_some_and(|place| self.armed.remove(&place).is_some());
+                let is_armed = timer.place.is_some_and(|place| self.armed.remove(&place).is_some());
                 let waker = self.wheel.remove(timer.key);
                 assert_eq!(waker.is_some(), is_armed);
                 if let Some(waker) = waker {
@@ -179,9 +171,7 @@ impl Model {
                 let deadline = self.time(time);
                 let number = timer.index(self.timers.len());
                 let timer = &mut self.timers[number];
-                let was_armed = timer
-                    .place
-                    .is_some_and(|place| self.armed.remove(&place).is_some());
+                let was_armed = timer.place.is_some_and(|place| self.armed.remove(&place).is_some());
                 let new = with_waker.then(Model::waker);
                 let replaced = self.wheel.rearm(&timer.key, deadline, new.clone());
                 assert_eq!(replaced.is_some(), was_armed && *with_waker);
@@ -199,11 +189,7 @@ impl Model {
             Operation::SetWaker(timer, same) => {
                 let number = timer.index(self.timers.len());
                 let timer = &mut self.timers[number];
-                let new = if *same {
-                    timer.waker.clone()
-                } else {
-                    Model::waker()
-                };
+                let new = if *same { timer.waker.clone() } else { Model::waker() };
                 let armed = timer.place.and_then(|place| self.armed.get_mut(&place));
                 match self.wheel.set_waker(&timer.key, &new) {
                     Err(Fired) => assert!(armed.is_none()),
@@ -227,14 +213,8 @@ impl Model {
         self.fired += ready.len() as u64;
 
         let done = work(&self.wheel) - before;
-        assert!(
-            done <= limit.max(1) as u64,
-            "{done} touched, {limit} allowed"
-        );
-        assert!(
-            !more || done == limit.max(1) as u64,
-            "stopped before its limit"
-        );
+        assert!(done <= limit.max(1) as u64, "{done} touched, {limit} allowed");
+        assert!(!more || done == limit.max(1) as u64, "stopped before its limit");
         for waker in ready {
             let ((due, _), (expected, deadline)) = self.armed.pop_first().expect("armed");
             assert!(waker.will_wake(&expected), "out of order");
@@ -255,10 +235,7 @@ impl Model {
         assert!(self.wheel.elapsed() <= self.now);
         assert_eq!(self.wheel.len(), self.armed.len());
         assert_eq!(self.wheel.is_empty(), self.armed.is_empty());
-        assert_eq!(
-            self.wheel.armed_total(),
-            self.armed.len() as u64 + self.fired + self.cancelled
-        );
+        assert_eq!(self.wheel.armed_total(), self.armed.len() as u64 + self.fired + self.cancelled);
         assert_eq!(self.wheel.fired_total(), self.fired);
         assert_eq!(self.wheel.cancelled_total(), self.cancelled);
 
@@ -267,10 +244,7 @@ impl Model {
         let next = self.wheel.next_deadline();
         assert_eq!(next.is_some(), earliest.is_some());
         assert!(next <= earliest, "{next:?} is later than {earliest:?}");
-        assert!(
-            self.inexact || next == earliest,
-            "{next:?} is not {earliest:?}"
-        );
+        assert!(self.inexact || next == earliest, "{next:?} is not {earliest:?}");
 
         for timer in &self.timers {
             let armed = timer.place.and_then(|place| self.armed.get(&place));
@@ -287,9 +261,7 @@ impl Model {
         assert!(self.armed.values().all(|(_, deadline)| *deadline == NEVER));
         assert!(self.wheel.levels_made() <= 11);
         for timer in self.timers {
-            let is_armed = timer
-                .place
-                .is_some_and(|place| self.armed.contains_key(&place));
+            let is_armed = timer.place.is_some_and(|place| self.armed.contains_key(&place));
             assert_eq!(self.wheel.remove(timer.key).is_some(), is_armed);
         }
         assert!(self.wheel.is_empty());
