@@ -28,6 +28,8 @@ pub(crate) struct Context {
     meta: Cell<*const Meta>,
     /// Units left (`budget.rs`).
     pub(crate) budget: Cell<u8>,
+    /// How many `block_on`s on this thread run tasks while they wait, one inside the other.
+    pub(crate) nested: Cell<u8>,
     /// The thread is cancelling what stands in the queues of a runtime that is closed; what is added meanwhile it will find.
     pub(crate) cancelling: Cell<bool>,
     /// The runtime whose thread this is, whatever it does now.
@@ -42,6 +44,7 @@ thread_local! {
             core: Cell::new(None),
             meta: Cell::new(ptr::null()),
             budget: Cell::new(budget::UNLIMITED),
+            nested: Cell::new(0),
             cancelling: Cell::new(false),
             thread_of: Cell::new(None),
         }
@@ -253,24 +256,17 @@ pub(crate) fn task_finished() {
         if let Some(extra) = meta.extra() {
             finish_extra(extra);
         }
-        let aborted = meta.is_cancelled();
         // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
         // awaiter's waker may ask for the current task.
         cx.meta.set(ptr::null());
         match cx.local() {
             Some(local) => {
                 local.worker.counters.finished.bump();
-                if aborted {
-                    local.worker.counters.aborted.bump();
-                }
                 meta.unregister().and_then(|index| local.unregister(index))
             }
             None => {
                 let core = core(meta.id.core());
                 core.counters.finished.bump_shared();
-                if aborted {
-                    core.counters.aborted.bump_shared();
-                }
                 // SAFETY: the index was just taken out of the metadata, so nobody removes it twice.
                 meta.unregister().and_then(|index| unsafe { core.registry.remove(index, None) })
             }
@@ -283,6 +279,12 @@ pub(crate) fn task_finished() {
 #[cold]
 fn finish_extra(extra: &Extra) {
     extra.abort.finish();
+}
+
+/// The running task ends because it was cancelled.
+#[cold]
+pub(crate) fn task_cancelled(id: Id) {
+    core(id.core()).counters.aborted.bump_shared();
 }
 
 /// The running task panicked.

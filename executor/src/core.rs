@@ -47,6 +47,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
+    task::Waker,
 };
 
 /// Runtimes that can be alive at one time.
@@ -176,13 +177,15 @@ impl Core {
     /// Lets the core serve another runtime, if nobody uses it and all its tasks are gone.
     #[cold]
     fn retire(&'static self) {
+        // Looked at and changed under one lock, so that a core is not put here twice.
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let sums = self.sums();
         if self.leases.load(Ordering::Acquire) == 0
             && sums.spawned == sums.finished
             && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             self.reset_counters();
-            SPARE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self);
+            spare.0.push(self);
         }
     }
 
@@ -384,7 +387,8 @@ impl Core {
         }
     }
 
-    fn wake_all(&self, wakers: Vec<std::task::Waker>) {
+    /// Wakes all; a waker that panics keeps no other from being woken.
+    pub(crate) fn wake_all(&self, wakers: impl IntoIterator<Item = Waker>) {
         for waker in wakers {
             if let Err(payload) = contain(|| waker.wake()) {
                 drop_payload(payload);

@@ -20,7 +20,6 @@ use crate::{
     core::{Core, OPEN},
     idle::{NOBODY, Owed, Parker},
     sync::fence,
-    task::contain,
 };
 use std::{
     io,
@@ -119,6 +118,11 @@ impl Monitor {
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Nobody will wait for the end of the thread.
+    pub(crate) fn detach(&self) {
+        drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Waits for the end of the thread, which sleeps or is about to end.
@@ -225,11 +229,7 @@ impl Monitor {
             core.driver.keep_looked(now);
         }
         let _inside = crate::context::enter_foreign(core);
-        for waker in ready {
-            if let Err(payload) = contain(|| waker.wake()) {
-                crate::core::drop_payload(payload);
-            }
-        }
+        core.wake_all(ready);
     }
 }
 

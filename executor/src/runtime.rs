@@ -254,6 +254,8 @@ impl Runtime {
         if context::is_thread_of(core) {
             // One of the threads that are to end is this one. The last worker to end cancels what is left then.
             core.drain();
+            core.table.detach();
+            core.monitor.detach();
             return Ok(());
         }
         let _out = worker::step_out();

@@ -219,7 +219,7 @@ async fn step(round: &Arc<Round>, depth: u8) {
             round.nested.fetch_sub(1, SeqCst);
         }
         10 => {
-            let endless = Aborts(endless(round));
+            let mut endless = Aborts(endless(round));
             for _ in 0..fastrand::u8(0..4) {
                 yield_now().await;
             }
@@ -227,19 +227,16 @@ async fn step(round: &Arc<Round>, depth: u8) {
                 Sleep::new(micros(500)).await;
             }
             endless.0.abort();
-            let mut endless = endless;
             assert!((&mut endless.0).await.unwrap_err().is_cancelled());
         }
         11 => {
-            let endless = endless(round);
+            let mut aborts = Aborts(endless(round));
             if fastrand::bool() {
                 yield_now().await;
             }
-            let abort = endless.abort_handle();
-            let aborts = Aborts(endless);
+            let abort = aborts.0.abort_handle();
             spawn_blocking(move || abort.abort());
             if fastrand::bool() {
-                let mut aborts = aborts;
                 assert!((&mut aborts.0).await.unwrap_err().is_cancelled());
             }
         }
@@ -326,7 +323,8 @@ async fn talk(round: &Arc<Round>) -> io::Result<()> {
 
 /// Spawns, aborts and waits, from outside.
 fn spawner(round: &Arc<Round>) {
-    while !round.over.load(SeqCst) {
+    let over = || round.over.load(SeqCst) || (round.end == End::ByItself && round.stop.load(SeqCst));
+    while !over() {
         if round.alive() > CROWD || fastrand::u8(0..16) == 0 {
             futures::executor::block_on(Sleep::new(micros(500)));
         }
@@ -409,11 +407,11 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
         }
         if end == End::ByItself {
             round.stop.store(true, SeqCst);
-            // What is spawned from here on ends at once, so the crowd gets smaller until it is gone.
-            while round.alive() > 10 {
+            while !round.is_even() {
                 thread::sleep(Duration::from_micros(100));
             }
-            runtime.block_on(async { spawn(async {}).await.unwrap() });
+            let metrics = runtime.metrics();
+            assert_eq!(metrics.timers_armed(), metrics.timers_fired() + metrics.timers_cancelled());
         }
         match end {
             End::ByItself | End::Drop => drop(runtime),

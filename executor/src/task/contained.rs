@@ -6,7 +6,7 @@
 //! Per poll this costs two loads from the metadata's line (cancelled? has it an abort cell?) and no
 //! read-modify-write. At the first Pending the task enters the registry.
 
-use super::JoinError;
+use super::{JoinError, Meta};
 use crate::context;
 use std::{
     any::Any,
@@ -52,7 +52,7 @@ impl<F: Future> Future for Contained<F> {
         let meta = context::current_meta().expect("a task is run by the executor only");
         let mut abort = meta.extra().map(|extra| &extra.abort);
         if meta.is_cancelled() || abort.is_some_and(|cell| cell.is_cancelled()) {
-            return Poll::Ready(Outcome::new(Err(JoinError::cancelled(meta.id))));
+            return Poll::Ready(cancelled(meta));
         }
         // SAFETY: the future is pinned with us; it is moved nowhere and dropped in place, in our drop.
         let future = unsafe { self.map_unchecked_mut(|this| &mut *this.future) };
@@ -60,17 +60,17 @@ impl<F: Future> Future for Contained<F> {
             Ok(Poll::Ready(output)) => Poll::Ready(Outcome::new(Ok(output))),
             Ok(Poll::Pending) => {
                 if meta.index().is_none() {
-                    let cancelled = meta.registered(context::register(cx.waker()));
+                    let aborted = meta.registered(context::register(cx.waker()));
                     // Pairs with the fence in `JoinHandle::abort_handle`: either it finds us registered, or we find
                     // the abort cell that it made.
                     fence(Ordering::SeqCst);
                     abort = meta.extra().map(|extra| &extra.abort);
-                    if cancelled {
-                        return Poll::Ready(Outcome::new(Err(JoinError::cancelled(meta.id))));
+                    if aborted {
+                        return Poll::Ready(cancelled(meta));
                     }
                 }
                 if abort.is_some_and(|cell| cell.enrol(cx.waker())) {
-                    return Poll::Ready(Outcome::new(Err(JoinError::cancelled(meta.id))));
+                    return Poll::Ready(cancelled(meta));
                 }
                 Poll::Pending
             }
@@ -90,6 +90,12 @@ impl<F> Drop for Contained<F> {
         }
         context::task_finished();
     }
+}
+
+#[cold]
+fn cancelled<T>(meta: &Meta) -> Outcome<T> {
+    context::task_cancelled(meta.id);
+    Outcome::new(Err(JoinError::cancelled(meta.id)))
 }
 
 /// What a task ended with, as it stands in the cell until somebody takes it.

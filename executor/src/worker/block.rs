@@ -6,7 +6,8 @@
 //! monitor sees to the rest.
 //!
 //! The threads may be used up: all places are taken by workers that are out. Then those of them that only wait, in a `block_on`,
-//! run tasks while they wait.
+//! run tasks while they wait, to a certain depth. When that is reached too, what is left is to look after poller and timers, until
+//! one of those that wait may go on.
 //!
 //! It steps in again with its own ring as it finds it. If its place was filled, it is surplus, and rests after the current
 //! poll.
@@ -15,13 +16,20 @@ use super::{Local, Worker, table::Leave};
 use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
-    core::Core,
+    core::{Core, OPEN},
     queue::Job,
 };
 use std::{
     sync::atomic::{Ordering, fence},
     thread,
+    time::Duration,
 };
+
+/// `block_on`s that run tasks while they wait, one inside the other on one thread, at most. Each takes the stack of a task's
+/// poll; a thread has 2 MiB.
+const NESTED: u8 = 8;
+/// How long a worker that has to look after poller and timers sleeps at most: others may leave them to it unseen.
+const TEND_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs `f`, which may block the thread; the other tasks go on meanwhile.
 pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
@@ -55,11 +63,13 @@ impl Out {
     pub(crate) fn wait(&self, done: impl Fn() -> bool) {
         let Some(worker) = self.worker else { return thread::park() };
         let table = &worker.core.table;
+        let nested = context::with(|cx| cx.nested.get());
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
-        table.enrol(worker.index);
-        let last = table.active() == 0 && table.hire(worker.core).is_err();
-        if !(last && run_tasks(worker, done)) {
+        table.enrol(worker.index, nested);
+        if table.active() > 0 || table.hire(worker.core).is_ok() {
             worker.parker.park(None);
+        } else if nested == NESTED || !run_tasks(worker, &done) {
+            tend_ground(worker, done);
         }
         table.withdraw(worker.index);
     }
@@ -69,6 +79,8 @@ impl Out {
 fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     let core = worker.core;
     core.table.step_in(worker);
+    core.monitor.watch();
+    context::with(|cx| cx.nested.set(cx.nested.get() + 1));
     let leave = {
         let local = context::with(Context::outside_ptr).expect("a worker is out");
         // SAFETY: the `Local` lives on this very thread's stack, further up.
@@ -77,9 +89,35 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let _inside = unsafe { context::enter_worker(local) };
         local.run_until(done)
     };
+    context::with(|cx| cx.nested.set(cx.nested.get() - 1));
     core.table.step_out(worker);
     ensure_runner(core);
     leave != Some(Leave::Stop)
+}
+
+/// Looks after poller and timers until `done`, without running a task: what wakes there goes to the injector.
+#[cold]
+fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
+    let core = worker.core;
+    let mut ready = Vec::new();
+    while !done() {
+        if core.phase() != OPEN {
+            return worker.parker.park(None);
+        }
+        let earliest = core.until(core.earliest()).map_or(TEND_EVERY, |left| left.min(TEND_EVERY));
+        match core.driver.try_wait() {
+            Some(mut wait) if wait.has_poller() => {
+                worker.parker.park_in_poller(|| wait.wait(Some(earliest), &mut ready));
+            }
+            // Somebody else sits, or there is nothing to sit in.
+            _ => worker.parker.park(Some(earliest)),
+        }
+        core.expire_all(core.clock.now(), &mut ready);
+        core.wake_all(ready.drain(..));
+        if core.table.active() > 0 {
+            return;
+        }
+    }
 }
 
 impl Local {
@@ -123,6 +161,8 @@ impl Drop for Out {
             if worker.core.table.step_in(worker) {
                 worker.attention.raise(SURPLUS);
             }
+            // While we were out everybody else may have fallen asleep, and the monitor with them.
+            worker.core.monitor.watch();
         }
     }
 }

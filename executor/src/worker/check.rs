@@ -205,8 +205,11 @@ impl Local {
     fn look(&self, turn: u32, now: u64) -> Option<Item> {
         let core = self.core();
         let mut ready = self.ready.take();
-        let shards = core.foreign.iter().chain([&self.worker.shard]);
-        for shard in shards.filter(|shard| shard.next() <= now) {
+        // Of other workers only what they have let pass: they sleep in the belief that somebody sits, or are in a long poll.
+        let others = core.table.workers().map(|worker| &worker.shard);
+        let others = others.filter(|shard| shard.next().saturating_add(LOOK_EVERY) <= now);
+        let ours = core.foreign.iter().chain([&self.worker.shard]);
+        for shard in ours.filter(|shard| shard.next() <= now).chain(others) {
             // One batch; the rest at the next look, if the worker has other things to do.
             if shard.expire(now, &mut ready) {
                 self.clock.looked.set(0);

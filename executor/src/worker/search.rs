@@ -89,15 +89,17 @@ impl Local {
         core.idle.enter(index, self.searching.take(), wait.is_some());
         // Everybody else sleeps and nobody sits: whoever had the seat a moment ago has stepped out. It is ours then.
         let deserted = wait.is_none() && core.is_deserted();
-        if deserted || self.worker.attention.get() != 0 {
-            drop(wait);
-            return self.unlist();
-        }
         if core.has_work() {
             drop(wait);
+            // Publishers may have relied on us while we searched: we search on, and so owe another look for more.
             core.idle.leave_to_search(index);
             self.searching.set(true);
-            return;
+            return core.monitor.watch();
+        }
+        if deserted || self.worker.attention.get() != 0 {
+            drop(wait);
+            self.unlist();
+            return core.monitor.watch();
         }
         self.worker.counters.parks.bump();
         self.trace(|| Event::Park { worker: index });

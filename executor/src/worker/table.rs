@@ -65,8 +65,8 @@ struct Roster {
     serving: usize,
     /// Sleeping threads.
     spares: Vec<u16>,
-    /// Workers that are out and wait in a `block_on`.
-    waiters: Vec<u16>,
+    /// Workers that are out and wait in a `block_on`, with how many of these run tasks already on their thread.
+    waiters: Vec<(u16, u8)>,
     /// Places without a thread.
     vacant: Vec<u16>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -238,22 +238,22 @@ impl Table {
     }
 
     /// A worker that is out begins to wait, and could run tasks meanwhile.
-    pub(super) fn enrol(&self, index: u16) {
-        self.lock().waiters.push(index);
+    pub(super) fn enrol(&self, index: u16, nested: u8) {
+        self.lock().waiters.push((index, nested));
     }
 
     /// It waits no more.
     pub(super) fn withdraw(&self, index: u16) {
         let mut roster = self.lock();
-        if let Some(place) = roster.waiters.iter().rposition(|&waiter| waiter == index) {
+        if let Some(place) = roster.waiters.iter().rposition(|&(waiter, _)| waiter == index) {
             roster.waiters.remove(place);
         }
     }
 
-    /// Nobody is active and no thread can be had: asks one who waits to run tasks.
+    /// Nobody is active and no thread can be had: asks one who waits to run tasks, the least nested one.
     pub(crate) fn call_waiter(&self, core: &Core) {
-        let waiter = self.lock().waiters.last().copied();
-        if let Some(index) = waiter {
+        let waiter = self.lock().waiters.iter().copied().min_by_key(|&(_, nested)| nested);
+        if let Some((index, _)) = waiter {
             core.unpark(index);
         }
     }
@@ -329,6 +329,11 @@ impl Table {
             let _ = thread.join();
         }
         true
+    }
+
+    /// Nobody will wait for the threads.
+    pub(crate) fn detach(&self) {
+        self.lock().threads.clear();
     }
 
     /// Threads that have not ended.

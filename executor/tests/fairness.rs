@@ -1,0 +1,261 @@
+//! Whatever a task does all the time, the others, the timers, the sockets and the injector have their turn; and an idle
+//! runtime does nothing.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{capped, ends, runtime, yield_now};
+use gambol_executor::{Direction, Done, Instant, Io, Reason, Runtime, Sleep, spawn};
+use std::{
+    fs,
+    future::{Future, poll_fn},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Context, Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn pair() -> (Io<TcpStream>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Io::new(ours).unwrap(), listener.accept().unwrap().0)
+}
+
+async fn read(io: &Io<TcpStream>) -> usize {
+    let mut byte = [0];
+    poll_fn(|cx| {
+        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket: &TcpStream| {
+            socket.read(&mut byte).map(|value| Done { value, short: false })
+        })
+    })
+    .await
+    .unwrap()
+}
+
+/// Two tasks that wake each other for ever.
+#[derive(Default)]
+struct PingPong([Option<Waker>; 2]);
+
+struct Side(Arc<Mutex<PingPong>>, usize, Arc<AtomicBool>);
+
+impl Future for Side {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut both = self.0.lock().unwrap();
+        both.0[self.1] = Some(cx.waker().clone());
+        if let Some(other) = both.0[1 - self.1].take() {
+            other.wake();
+        }
+        if self.2.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Busy {
+    SelfWake,
+    AlwaysReady,
+    PairInTheSlot,
+    ManySelfWakers,
+}
+
+fn keep_busy(runtime: &Runtime, busy: Busy, stop: &Arc<AtomicBool>) {
+    let count = if matches!(busy, Busy::ManySelfWakers) { 1_000 } else { 1 };
+    match busy {
+        Busy::SelfWake | Busy::ManySelfWakers => (0..count).for_each(|_| {
+            let stop = stop.clone();
+            drop(runtime.spawn(async move {
+                while !stop.load(SeqCst) {
+                    yield_now().await;
+                }
+            }));
+        }),
+        Busy::AlwaysReady => {
+            let stop = stop.clone();
+            drop(runtime.spawn(async move {
+                while !stop.load(SeqCst) {
+                    Sleep::new(Duration::ZERO).await;
+                }
+            }));
+        }
+        Busy::PairInTheSlot => {
+            let both = Arc::new(Mutex::new(PingPong::default()));
+            (0..2).for_each(|side| drop(runtime.spawn(Side(both.clone(), side, stop.clone()))));
+        }
+    }
+}
+
+#[test]
+fn a_busy_task_starves_neither_timers_nor_sockets_nor_spawns() {
+    for busy in [Busy::SelfWake, Busy::AlwaysReady, Busy::PairInTheSlot, Busy::ManySelfWakers] {
+        for workers in [1, 2] {
+            ends(&format!("{busy:?} with {workers} workers"), move || {
+                let runtime = capped(workers);
+                let stop = Arc::new(AtomicBool::new(false));
+                (0..workers).for_each(|_| keep_busy(&runtime, busy, &stop));
+                let timers = runtime.spawn(async {
+                    for _ in 0..20 {
+                        Sleep::new(MILLI).await;
+                    }
+                });
+                let (io, mut peer) = runtime.block_on(async { pair() });
+                let (heard_tx, heard_rx) = mpsc::channel();
+                let socket = runtime.spawn(async move {
+                    for _ in 0..20 {
+                        assert_eq!(read(&io).await, 1);
+                        heard_tx.send(()).unwrap();
+                    }
+                });
+                for _ in 0..20 {
+                    peer.write_all(&[1]).unwrap();
+                    heard_rx.recv().unwrap();
+                    futures::executor::block_on(runtime.spawn(async {})).unwrap();
+                }
+                futures::executor::block_on(async { (timers.await.unwrap(), socket.await.unwrap()) });
+                stop.store(true, SeqCst);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_million_tasks_from_one_poll_all_run() {
+    for workers in [1, 2] {
+        ends("a million tasks", move || {
+            let runtime = runtime(workers);
+            let ran = Arc::new(AtomicUsize::new(0));
+            let counted = ran.clone();
+            let spawner = runtime.spawn(async move {
+                for _ in 0..1_000_000 {
+                    let ran = counted.clone();
+                    spawn(async move { ran.fetch_add(1, SeqCst) });
+                }
+            });
+            runtime.block_on(spawner).unwrap();
+            while ran.load(SeqCst) < 1_000_000 {
+                thread::yield_now();
+            }
+        });
+    }
+}
+
+#[test]
+fn timers_due_at_once_all_fire_and_never_is_never() {
+    for workers in [1, 2] {
+        ends("many timers at one moment", move || {
+            let runtime = runtime(workers);
+            let count = 200_000;
+            let task = runtime.spawn(async move {
+                let at = Instant::now() + 50 * MILLI;
+                let sleeps: Vec<_> = (0..count).map(|_| spawn(Sleep::until(at))).collect();
+                let mut never = [Sleep::new(Duration::MAX), Sleep::until(Instant::now() + Duration::MAX)];
+                never.iter_mut().for_each(|sleep| assert!(poll_once(sleep).is_pending()));
+                for sleep in sleeps {
+                    sleep.await.unwrap();
+                }
+                assert!(Instant::now() >= at);
+                never.iter_mut().for_each(|sleep| assert!(poll_once(sleep).is_pending()));
+                Sleep::new(Duration::ZERO).await;
+                Sleep::until(at).await;
+            });
+            runtime.block_on(task).unwrap();
+        });
+    }
+}
+
+fn poll_once(sleep: &mut Sleep) -> Poll<()> {
+    Pin::new(sleep).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Waits until all workers sleep.
+fn settle(runtime: &Runtime, workers: usize) {
+    while runtime.metrics().workers_parked() < workers {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_foreign_thread_arms_or_registers_wakes_a_sleeping_runtime() {
+    for workers in [1, 2, 4] {
+        ends("arming and registering from outside", move || {
+            let runtime = runtime(workers);
+            for _ in 0..50 {
+                settle(&runtime, workers);
+                runtime.block_on(Sleep::new(MILLI));
+                settle(&runtime, workers);
+                let (io, mut peer) = runtime.block_on(async { pair() });
+                settle(&runtime, workers);
+                runtime.block_on(async {
+                    let mut reading = std::pin::pin!(read(&io));
+                    assert!(futures::poll!(reading.as_mut()).is_pending());
+                    peer.write_all(&[1]).unwrap();
+                    assert_eq!(reading.await, 1);
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_sleeping_runtime_is_woken_by_a_deadline_that_was_moved_forward() {
+    for workers in [1, 2] {
+        ends("reset from outside", move || {
+            let runtime = runtime(workers);
+            for _ in 0..50 {
+                let mut sleep = Sleep::new(Duration::from_secs(1_000));
+                runtime.block_on(async { assert!(futures::poll!(&mut sleep).is_pending()) });
+                settle(&runtime, workers);
+                runtime.block_on(async {
+                    let mut first = true;
+                    poll_fn(|cx| {
+                        let poll = Pin::new(&mut sleep).poll(cx);
+                        if std::mem::take(&mut first) {
+                            sleep.reset(Instant::now() + MILLI);
+                        }
+                        poll
+                    })
+                    .await;
+                });
+            }
+        });
+    }
+}
+
+/// Voluntary switches of the runtime's threads, which have the prefix in their name.
+fn switches(prefix: &str) -> u64 {
+    let mut sum = 0;
+    for entry in fs::read_dir("/proc/self/task").unwrap() {
+        let Ok(status) = fs::read_to_string(entry.unwrap().path().join("status")) else { continue };
+        if status.lines().next().unwrap().contains(prefix) {
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+            sum += line.rsplit('\t').next().unwrap().parse::<u64>().unwrap();
+        }
+    }
+    sum
+}
+
+#[test]
+fn an_idle_runtime_makes_no_wake_ups() {
+    ends("two idle seconds", || {
+        let runtime = Runtime::builder().workers(4).name("idle-rt").build().unwrap();
+        let (io, _peer) = runtime.block_on(async { pair() });
+        let parked: Vec<_> = (0..100).map(|_| runtime.spawn(Sleep::new(Duration::from_secs(1_000)))).collect();
+        runtime.block_on(Sleep::new(100 * MILLI));
+        settle(&runtime, 4);
+        // The time is what is measured here.
+        let before = switches("idle-rt");
+        thread::sleep(Duration::from_secs(2));
+        let after = switches("idle-rt");
+        assert!(after - before < 20, "{} wake-ups in two seconds", after - before);
+        drop((parked, io));
+    });
+}
