@@ -212,11 +212,10 @@ fn a_crowd_of_block_ons_at_the_cap_does_not_use_up_the_stack() {
     if !is_child() {
         return assert!(again(name).stderr(Stdio::null()).status().unwrap().success());
     }
-    for (workers, max) in [(1, 1), (2, 256)] {
+    for (workers, max, tasks) in [(1, 1, 200), (2, 256, 5_000)] {
         ends("block_on in many tasks", move || {
             let runtime = Runtime::builder().workers(workers).max_workers(max).build().unwrap();
-            let tasks: Vec<_> =
-                (0..5_000).map(|_| runtime.spawn(async { block_on(Sleep::new(100 * MILLI)) })).collect();
+            let tasks: Vec<_> = (0..tasks).map(|_| runtime.spawn(async { block_on(Sleep::new(20 * MILLI)) })).collect();
             runtime.block_on(async {
                 for task in tasks {
                     task.await.unwrap();
