@@ -51,10 +51,10 @@ impl Parker {
         *self.thread.lock().unwrap() = Some(thread::current());
     }
 
-    /// Sleeps until `unpark`, or for `timeout`.
-    pub(crate) fn park(&self, timeout: Option<std::time::Duration>) {
+    /// Sleeps until `unpark`, or for `timeout`. True: it was unparked.
+    pub(crate) fn park(&self, timeout: Option<std::time::Duration>) -> bool {
         if !self.begin(PARKED) {
-            return;
+            return true;
         }
         match timeout {
             #[cfg(not(gambol_loom))]
@@ -64,17 +64,16 @@ impl Parker {
             Some(_) => thread::yield_now(),
             None => thread::park(),
         }
-        self.end();
+        self.end()
     }
 
-    /// Sleeps in `wait`, which ends when the poller is notified. Does not call it if a wake is pending.
-    pub(crate) fn park_in_poller<R>(&self, wait: impl FnOnce() -> R) -> Option<R> {
+    /// Sleeps in `wait`, which ends when the poller is notified. Does not call it if a wake is pending. True: it was unparked.
+    pub(crate) fn park_in_poller(&self, wait: impl FnOnce()) -> bool {
         if !self.begin(POLLING) {
-            return None;
+            return true;
         }
-        let result = wait();
-        self.end();
-        Some(result)
+        wait();
+        self.end()
     }
 
     /// Ends the owner's sleep, or its next one.
@@ -103,7 +102,7 @@ impl Parker {
         }
     }
 
-    fn end(&self) {
-        self.state.swap(EMPTY, Ordering::AcqRel);
+    fn end(&self) -> bool {
+        self.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED
     }
 }

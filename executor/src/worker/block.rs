@@ -102,15 +102,20 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
     let mut ready = Vec::new();
     while !done() {
         if core.phase() != OPEN {
-            return worker.parker.park(None);
+            worker.parker.park(None);
+            return;
         }
         let earliest = core.until(core.earliest()).map_or(TEND_EVERY, |left| left.min(TEND_EVERY));
         match core.driver.try_wait() {
             Some(mut wait) if wait.has_poller() => {
-                worker.parker.park_in_poller(|| wait.wait(Some(earliest), &mut ready));
+                worker.parker.park_in_poller(|| {
+                    wait.wait(Some(earliest), &mut ready);
+                });
             }
             // Somebody else sits, or there is nothing to sit in.
-            _ => worker.parker.park(Some(earliest)),
+            _ => {
+                worker.parker.park(Some(earliest));
+            }
         }
         core.expire_all(core.clock.now(), &mut ready);
         core.wake_all(ready.drain(..));

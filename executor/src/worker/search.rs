@@ -2,13 +2,17 @@
 
 use super::Local;
 use crate::{
+    clock::NEVER,
     core::{Core, fork},
     idle::{Left, NOBODY},
     queue::Item,
     trace::Event,
 };
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
+/// A sleep of which it is worth to do the last stretch apart.
+const LONG: Duration = Duration::from_millis(3);
+const LAST_STRETCH: Duration = Duration::from_micros(200);
 /// Passes over the other workers before the search is given up. On the last one slots are looked at too.
 const PASSES: usize = 4;
 
@@ -104,26 +108,28 @@ impl Local {
         self.worker.counters.parks.bump();
         self.trace(|| Event::Park { worker: index });
         let mut ready = self.ready.take();
+        let parker = &self.worker.parker;
         match &mut wait {
             Some(wait) => {
                 let deadline = core.seat.sit(index, || core.earliest());
                 core.driver.refresh(wait);
-                let timeout = core.until(deadline);
-                if wait.has_poller() {
-                    if let Some(events) = self.worker.parker.park_in_poller(|| wait.wait(timeout, &mut ready)) {
-                        self.worker.counters.poller_waits.bump();
-                        self.worker.counters.poller_events.add(events as u64);
+                sleep_until(core, deadline, |timeout| {
+                    if !wait.has_poller() {
+                        return parker.park(timeout);
                     }
-                } else {
-                    self.worker.parker.park(timeout);
-                }
+                    let mut events = 0;
+                    let unparked = parker.park_in_poller(|| events = wait.wait(timeout, &mut ready));
+                    self.worker.counters.poller_waits.bump();
+                    self.worker.counters.poller_events.add(events as u64);
+                    unparked || events > 0
+                });
                 core.seat.rise();
             }
             None => {
                 // Whoever sits takes care of the deadlines that it has published.
                 let (earliest, published) = (core.earliest(), core.seat.deadline());
                 let covered = published != NOBODY && published <= earliest;
-                self.worker.parker.park(if covered { None } else { core.until(earliest) });
+                sleep_until(core, if covered { NEVER } else { earliest }, |timeout| parker.park(timeout));
             }
         }
         drop(wait);
@@ -160,6 +166,28 @@ impl Local {
         if ready.capacity() > 4096 {
             *ready = Vec::new();
         }
+    }
+}
+
+/// Sleeps until `deadline`, or until `sleep` says that it ended for another reason.
+///
+/// A processor that has been idle for long takes 50 to 150 µs more to wake than one that has just been awake (measured on a
+/// virtual machine: sleeps of 20 ms were late by 142 µs, of 1 ms by 25 µs). So a long sleep has two stretches, of which the
+/// second is short.
+fn sleep_until(core: &Core, deadline: u64, mut sleep: impl FnMut(Option<Duration>) -> bool) {
+    let Some(left) = core.until(deadline) else {
+        sleep(None);
+        return;
+    };
+    if left < LONG {
+        sleep(Some(left));
+        return;
+    }
+    if !sleep(Some(left - LAST_STRETCH))
+        && let Some(left) = core.until(deadline)
+        && !left.is_zero()
+    {
+        sleep(Some(left));
     }
 }
 
