@@ -6,6 +6,7 @@
 use crate::args::{Args, Failure};
 use crate::table::median;
 use concurrent_queue::ConcurrentQueue;
+use gambol_executor::bench::Ring;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,9 @@ const CAPACITY: usize = 256;
 const PAIRS: usize = 4_000_000;
 const STEALS: usize = 20_000;
 
-/// All queues. The executor's own ring joins them here.
+/// All queues; the executor's own first.
 const QUEUES: &[Entry] = &[
+    Entry::of::<Ring>(),
     Entry::of::<st3::fifo::Worker<usize>>(),
     Entry::of::<crossbeam_deque::Worker<usize>>(),
     Entry::of::<Bounded>(),
@@ -101,6 +103,26 @@ fn steal<Q: Queue>() -> f64 {
         }
     }
     time.as_nanos() as f64 / (STEALS * CAPACITY / 2) as f64
+}
+
+impl Queue for Ring {
+    const NAME: &'static str = "gambol's ring";
+
+    fn empty() -> Self {
+        Ring::new()
+    }
+
+    fn push(&self, item: usize) {
+        assert!(self.push(item), "there is room");
+    }
+
+    fn pop(&self) -> Option<usize> {
+        self.pop()
+    }
+
+    fn steal_half(&self, thief: &Self) -> usize {
+        self.steal_half(thief)
+    }
 }
 
 impl Queue for st3::fifo::Worker<usize> {

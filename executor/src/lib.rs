@@ -31,6 +31,9 @@ mod block_on;
 mod pool;
 mod runtime;
 // Counters and trace points.
+#[doc(hidden)]
+#[cfg(not(gambol_loom))]
+pub mod bench;
 mod metrics;
 mod trace;
 // Atomics and locks, std's or the model checker's.
