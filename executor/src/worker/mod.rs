@@ -224,7 +224,7 @@ impl Local {
         if self.crowded.get() {
             self.core().inject(item);
         } else {
-            self.reschedule(item);
+            self.push_back(item);
         }
     }
 
