@@ -9,8 +9,8 @@
 //! *Fairness by time.* Every 100 µs the worker looks at due timers and at the injector, so with polls of 5 ms after every
 //! poll. (Every 61 turns, as tokio and Go have it, would be every 305 ms.) The poller costs a system call, so it is looked
 //! at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller and timers
-//! wake then goes behind what is in the ring, unless that is more than a millisecond of work: then it goes to the injector,
-//! from which every second turn is served.
+//! wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it goes
+//! to the injector, from which every second turn is served.
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
@@ -47,7 +47,7 @@ const GUESS_EVERY: u64 = 1_000_000;
 const SPAWN_TURNS: u32 = 4;
 /// Nanoseconds between two looks at the poller, at most.
 const POLL_EVERY: u64 = 1_000_000;
-/// Nanoseconds of work in the ring beyond which what the poller wakes does not queue behind it.
+/// Nanoseconds of work in the ring beyond which what the poller wakes or a task spawns does not queue behind it.
 const CROWDED: u64 = 1_000_000;
 
 /// What a worker knows of the time.
@@ -184,6 +184,7 @@ impl Local {
         let now = core.clock.now();
         let (elapsed, turns) = self.clock.take(turn, now);
         core.keep_coarse(now);
+        self.crowded.set(self.worker.ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.weigh(turn, elapsed, turns);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
             self.clock.looked.set(now);
@@ -240,9 +241,7 @@ impl Local {
             self.worker.counters.poller_waits.bump();
             self.worker.counters.poller_events.add(events as u64);
         }
-        self.crowded.set(self.worker.ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.wake_batch(&mut ready);
-        self.crowded.set(false);
         self.ready.replace(ready);
         if polls {
             self.clock.polled(turn, self.worker.ring.len());

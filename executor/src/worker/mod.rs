@@ -107,7 +107,8 @@ pub(crate) struct Local {
     rescheduled: Cell<u32>,
     /// We count as searching.
     searching: Cell<bool>,
-    /// Woken tasks go to the injector: what is in the ring would hold them up.
+    /// What is in the ring would hold up others for long: tasks that poller or timers wake, and fresh ones, go to the injector.
+    /// Found out at each look at the clock.
     crowded: Cell<bool>,
     /// Woken tasks go to the ring: a batch from the poller is being woken.
     batch: Cell<bool>,
@@ -185,6 +186,9 @@ impl Local {
     /// A fresh task, behind all others.
     #[inline]
     pub(crate) fn push_spawned(&self, item: Item) {
+        if self.crowded.get() {
+            return self.core().inject(item);
+        }
         self.push_back(item);
         if self.core().idle.wants_wake() {
             self.clock.spawned(self.tick.get());

@@ -139,6 +139,7 @@ impl Local {
         core.keep_coarse(now);
         core.driver.keep_looked(now);
         self.clock.woken(self.tick.get(), now);
+        self.crowded.set(false);
         core.expire_all(now, &mut ready);
         self.trace(|| Event::Unpark { worker: index });
         if !ready.is_empty() {
