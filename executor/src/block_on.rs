@@ -37,7 +37,10 @@ pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
             break output;
         }
         while !signal.notified.swap(false, Ordering::Acquire) {
-            out.wait(|| signal.notified.load(Ordering::Acquire));
+            // We may be in the drop of a task that is being cancelled, and wait for one that stands behind it.
+            if !context::cancel_for_those_above() {
+                out.wait(|| signal.notified.load(Ordering::Acquire));
+            }
         }
     };
     drop(waker);

@@ -30,11 +30,15 @@ pub(crate) struct Context {
     pub(crate) budget: Cell<u8>,
     /// How many `block_on`s on this thread run tasks while they wait, one inside the other.
     pub(crate) nested: Cell<u8>,
-    /// The thread is cancelling what stands in the queues of a runtime that is closed; what is added meanwhile it will find.
-    pub(crate) cancelling: Cell<bool>,
+    /// The closed runtimes whose queues this thread is just emptying, further up on its stack. What is added to them
+    /// meanwhile those loops will find.
+    cancelling: Cell<Chain>,
     /// The runtime whose thread this is, whatever it does now.
     thread_of: Cell<Option<&'static Core>>,
 }
+
+/// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
+type Chain = [Option<&'static Core>; 4];
 
 thread_local! {
     static CONTEXT: Context = const {
@@ -45,7 +49,7 @@ thread_local! {
             meta: Cell::new(ptr::null()),
             budget: Cell::new(budget::UNLIMITED),
             nested: Cell::new(0),
-            cancelling: Cell::new(false),
+            cancelling: Cell::new([None; 4]),
             thread_of: Cell::new(None),
         }
     };
@@ -165,6 +169,43 @@ pub(crate) fn leave_worker() -> Before {
     })
 }
 
+/// Takes a runtime off the thread's chain when it is dropped.
+pub(crate) struct Cancelling(Chain);
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        with(|cx| cx.cancelling.set(self.0));
+    }
+}
+
+/// The thread begins to empty the queues of a closed runtime. None: it does so already, further up on its stack.
+#[must_use]
+pub(crate) fn begin_cancelling(core: &'static Core) -> Option<Cancelling> {
+    with(|cx| {
+        let before = cx.cancelling.get();
+        if before.iter().flatten().any(|other| ptr::eq(*other, core)) {
+            return None;
+        }
+        let mut chain = before;
+        if let Some(place) = chain.iter_mut().find(|place| place.is_none()) {
+            *place = Some(core);
+        }
+        cx.cancelling.set(chain);
+        Some(Cancelling(before))
+    })
+}
+
+/// Empties the queues that loops further up on this stack are emptying: what the caller is about to wait for may stand there,
+/// and nobody else would come to it. True: something stood there.
+pub(crate) fn cancel_for_those_above() -> bool {
+    let chain = with(|cx| cx.cancelling.get());
+    let mut any = false;
+    for core in chain.into_iter().flatten() {
+        any |= core.cancel_queued();
+    }
+    any
+}
+
 /// The thread is one of the runtime's own, for good.
 pub(crate) fn set_thread_of(core: &'static Core) {
     with(|cx| cx.thread_of.set(Some(core)));
@@ -205,10 +246,14 @@ pub(crate) fn leave_task_fast(cx: &Context) {
     cx.meta.set(ptr::null());
 }
 
-/// The task that runs on this thread. For the container, whose cell lives as long as its borrow of the result.
+/// The task that runs on this thread.
+///
+/// # Safety
+///
+/// The caller is inside the `run` of this very task, and uses the result no longer than that.
 #[inline]
-pub(crate) fn current_meta<'a>() -> Option<&'a Meta> {
-    // SAFETY: the caller is inside the `run` of this very task, and uses the result no longer than that.
+pub(crate) unsafe fn current_meta<'a>() -> Option<&'a Meta> {
+    // SAFETY: the caller's promise.
     with(|cx| unsafe { cx.meta.get().as_ref() })
 }
 
@@ -253,13 +298,7 @@ pub(crate) fn register(waker: &Waker) -> u32 {
 pub(crate) fn task_finished() {
     let waker = with(|cx| {
         let meta = cx.meta().expect("a task is dropped by the executor only");
-        if let Some(extra) = meta.extra() {
-            finish_extra(extra);
-        }
-        // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
-        // awaiter's waker may ask for the current task.
-        cx.meta.set(ptr::null());
-        match cx.local() {
+        let waker = match cx.local() {
             Some(local) => {
                 local.worker.counters.finished.bump();
                 meta.unregister().and_then(|index| local.unregister(index))
@@ -270,7 +309,15 @@ pub(crate) fn task_finished() {
                 // SAFETY: the index was just taken out of the metadata, so nobody removes it twice.
                 meta.unregister().and_then(|index| unsafe { core.registry.remove(index, None) })
             }
+        };
+        // After the step before: who makes an abort cell meanwhile either sees the task registered no more, or is seen here.
+        if let Some(extra) = meta.extra() {
+            finish_extra(extra);
         }
+        // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
+        // awaiter's waker may ask for the current task.
+        cx.meta.set(ptr::null());
+        waker
     });
     // The cell outlives this: the `Runnable` that is being run holds it.
     drop(waker);

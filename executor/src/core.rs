@@ -33,7 +33,10 @@ use crate::{
     shard::Shard,
     task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Registry, Runnable, contain},
     trace::{Event, Tracer},
-    worker::table::{MAX_WORKERS, Table},
+    worker::{
+        self,
+        table::{MAX_WORKERS, Table},
+    },
 };
 use async_task::{ScheduleInfo, WithInfo};
 use std::{
@@ -126,7 +129,7 @@ impl Core {
         core.foreign.iter().chain(core.table.workers().map(|worker| &worker.shard)).for_each(Shard::open);
         core.driver.open();
         core.pool.open();
-        core.leases.store(1, Ordering::Relaxed);
+        core.lease();
         core.phase.store(OPEN, Ordering::Release);
         Ok(core)
     }
@@ -179,9 +182,12 @@ impl Core {
     fn retire(&'static self) {
         // Looked at and changed under one lock, so that a core is not put here twice.
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let sums = self.sums();
+        // In this order: as many were spawned by now as had finished before, so none is left.
+        let finished = self.sums().finished;
+        fence(Ordering::SeqCst);
+        let spawned = self.sums().spawned;
         if self.leases.load(Ordering::Acquire) == 0
-            && sums.spawned == sums.finished
+            && spawned == finished
             && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             self.reset_counters();
@@ -351,6 +357,7 @@ impl Core {
     /// by several threads at once; a task that is in a poll at this moment ends when that poll ends.
     pub(crate) fn drain(&'static self) {
         let _inside = context::enter_foreign(self);
+        let _cancelling = context::begin_cancelling(self);
         let mut wakers = Vec::new();
         self.pool.close(self);
         for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
@@ -361,10 +368,9 @@ impl Core {
             wakers.extend(worker.draining.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         }
         self.wake_all(wakers);
-        self.cancel_all();
         self.phase.store(CLOSED, Ordering::Release);
-        // Pairs with the fence in `inject` (in `claim_after_publish`): a task that was queued by someone who still saw
-        // the runtime open is seen by the second pass.
+        // Pairs with the fence in `inject` (in `claim_after_publish`): a task that is queued by someone who does not see yet
+        // that the runtime is closed is seen below.
         fence(Ordering::SeqCst);
         self.cancel_all();
     }
@@ -397,7 +403,7 @@ impl Core {
     }
 
     /// Cancels what stands in the queues. Returns whether there was anything.
-    fn cancel_queued(&'static self) -> bool {
+    pub(crate) fn cancel_queued(&'static self) -> bool {
         let mut any = false;
         loop {
             let before = any;
@@ -443,16 +449,30 @@ impl Core {
     fn cancel_late_slow(&'static self) {
         // The drop of a cancelled task may spawn or wake others. They are found by the loop that is already running further up on
         // this stack, so that a chain of them does not use up the stack.
-        if context::with(|cx| cx.cancelling.replace(true)) {
+        let Some(cancelling) = context::begin_cancelling(self) else { return };
+        if !self.lease_closed() {
             return;
         }
+        // Users' drops run here, and may block.
+        let out = worker::step_out();
         let inside = context::enter_foreign(self);
         self.cancel_queued();
         drop(inside);
-        context::with(|cx| cx.cancelling.set(false));
-        if self.leases.load(Ordering::Acquire) == 0 {
-            self.retire();
+        drop(out);
+        drop(cancelling);
+        self.release();
+    }
+
+    /// A lease for somebody who has come with a late task. False: the runtime is not closed any more; its task was cancelled
+    /// by somebody else, and the queues belong to another runtime or to nobody.
+    fn lease_closed(&self) -> bool {
+        // Under the lock that `retire` holds.
+        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = matches!(self.phase.load(Ordering::Acquire), CLOSING | CLOSED);
+        if closed {
+            self.lease();
         }
+        closed
     }
 
     // ---- seeing
@@ -467,8 +487,10 @@ impl Core {
 
     #[cold]
     fn trace_slow(&self, event: Event) {
-        if let Some(tracer) = &self.config().tracer {
-            let _ = contain(|| tracer(&event));
+        if let Some(tracer) = &self.config().tracer
+            && let Err(payload) = contain(|| tracer(&event))
+        {
+            drop_payload(payload);
         }
     }
 

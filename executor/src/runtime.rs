@@ -253,6 +253,8 @@ impl Runtime {
         core.stop_threads();
         if context::is_thread_of(core) {
             // One of the threads that are to end is this one. The last worker to end cancels what is left then.
+            // Users' drops run here, and may block.
+            let _out = worker::step_out();
             core.drain();
             core.table.detach();
             core.monitor.detach();
@@ -549,7 +551,9 @@ pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
 
 #[cold]
 fn arm_slow(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
-    for core in [current(), default_core()] {
+    // The second only if the first is closed: it may have to be started.
+    for find in [current as fn() -> &'static Core, default_core] {
+        let core = find();
         let shard = core.foreign_shard();
         if let Some((key, earliest)) = shard.insert(deadline, waker.clone()) {
             if earliest {

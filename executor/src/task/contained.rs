@@ -15,7 +15,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr,
-    sync::atomic::{Ordering, fence},
     task::{Context, Poll},
 };
 
@@ -49,7 +48,8 @@ impl<F: Future> Future for Contained<F> {
     type Output = Outcome<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let meta = context::current_meta().expect("a task is run by the executor only");
+        // SAFETY: async-task polls us in the `run` of our own task, and the reference ends with this call.
+        let meta = unsafe { context::current_meta() }.expect("a task is run by the executor only");
         let mut abort = meta.extra().map(|extra| &extra.abort);
         if meta.is_cancelled() || abort.is_some_and(|cell| cell.is_cancelled()) {
             return Poll::Ready(cancelled(meta));
@@ -61,9 +61,8 @@ impl<F: Future> Future for Contained<F> {
             Ok(Poll::Pending) => {
                 if meta.index().is_none() {
                     let aborted = meta.registered(context::register(cx.waker()));
-                    // Pairs with the fence in `JoinHandle::abort_handle`: either it finds us registered, or we find
-                    // the abort cell that it made.
-                    fence(Ordering::SeqCst);
+                    // Either `JoinHandle::abort_handle` finds us registered, or we find the abort cell that it made: both of us have
+                    // just changed one word, and who came second has acquired what the first did before.
                     abort = meta.extra().map(|extra| &extra.abort);
                     if aborted {
                         return Poll::Ready(cancelled(meta));

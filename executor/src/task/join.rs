@@ -9,10 +9,7 @@ use std::{
     io,
     mem::ManuallyDrop,
     pin::Pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{Ordering, fence},
-    },
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -22,8 +19,8 @@ use std::{
 ///
 /// # Panics
 ///
-/// When it is polled again after it has yielded the outcome. A handle that is awaited with a waker whose `wake` panics
-/// aborts the process.
+/// When it is polled again after it has yielded the outcome. A handle that is awaited with a waker that panics, when it is woken,
+/// cloned or dropped, aborts the process.
 ///
 /// # Cancel safety
 ///
@@ -54,11 +51,9 @@ impl<T> JoinHandle<T> {
     pub fn abort_handle(&self) -> AbortHandle {
         let meta = self.task.metadata();
         let cell = meta.extra_or_insert().abort.clone();
-        // Pairs with the fence in `Contained::poll`.
-        fence(Ordering::SeqCst);
         if self.task.is_finished() {
             cell.finish();
-        } else if let Some(index) = meta.index() {
+        } else if let Some(index) = meta.index_ordered() {
             // It may wait already, and then will not leave its waker by itself.
             context::core(meta.id.core()).registry.visit(index, |waker, found| {
                 if found.id == meta.id {

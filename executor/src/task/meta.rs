@@ -90,6 +90,11 @@ impl Meta {
         (self.home.load(Ordering::Relaxed) & !CANCELLED).checked_sub(1)
     }
 
+    /// As `index`, ordered against `registered` and `unregister`: whoever of two comes second sees what the other did before.
+    pub(crate) fn index_ordered(&self) -> Option<u32> {
+        (self.home.fetch_or(0, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+    }
+
     /// The task is in the registry. Returns true if it was cancelled before: then nobody will wake it for that.
     #[must_use]
     pub(crate) fn registered(&self, index: u32) -> bool {

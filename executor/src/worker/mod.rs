@@ -262,5 +262,7 @@ impl Drop for Local {
 
 #[cold]
 fn trace_slow(tracer: &Tracer, event: &Event) {
-    let _ = crate::task::contain(|| tracer(event));
+    if let Err(payload) = crate::task::contain(|| tracer(event)) {
+        crate::core::drop_payload(payload);
+    }
 }
