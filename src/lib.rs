@@ -52,3 +52,8 @@ pub use gambol_executor::{block_in_place, block_on, spawn, spawn_blocking};
 pub use gambol_macros::{main, test};
 pub use task::yield_now;
 pub use time::sleep;
+
+/// Compiles the service in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
