@@ -3,12 +3,11 @@
 
 mod common;
 
-use common::{TakeWaker, capped, ends, event, runtime, yield_now};
-use gambol_executor::{Direction, Done, Io, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
+use common::{TakeWaker, capped, ends, event, pair, read, runtime, yield_now};
+use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
     future::{Future, pending, poll_fn},
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    io::Write,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,26 +17,6 @@ use std::{
 };
 
 const MILLI: Duration = Duration::from_millis(1);
-
-/// A loopback connection: this runtime's end, and a plain one.
-fn pair() -> (Io<TcpStream>, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    ours.set_nonblocking(true).unwrap();
-    (Io::new(ours).unwrap(), listener.accept().unwrap().0)
-}
-
-async fn read_byte(io: &Io<TcpStream>) -> u8 {
-    let mut byte = [0];
-    poll_fn(|cx| {
-        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket: &TcpStream| {
-            socket.read(&mut byte).map(|value| Done { value, short: false })
-        })
-    })
-    .await
-    .unwrap();
-    byte[0]
-}
 
 #[test]
 fn a_block_on_in_a_task_that_has_slept_ends() {
@@ -102,9 +81,9 @@ fn a_socket_is_served_while_the_worker_that_sat_in_the_poller_blocks() {
             let (io, mut peer) = runtime.block_on(async { pair() });
             let task = runtime.spawn(async move {
                 for _ in 0..25 {
-                    assert_eq!(read_byte(&io).await, 1);
+                    assert_eq!(read(&io).await.unwrap(), 1);
                     tx.send(()).unwrap();
-                    assert_eq!(block_on(read_byte(&io)), 1);
+                    assert_eq!(block_on(read(&io)).unwrap(), 1);
                     tx.send(()).unwrap();
                 }
             });

@@ -3,14 +3,12 @@
 
 mod common;
 
-use common::{ends, event, runtime, yield_now};
-use gambol_executor::{Direction, Done, Io, Reason, Runtime, Sleep, block_on, spawn};
+use common::{ends, event, pair, read, runtime, yield_now};
+use gambol_executor::{Runtime, Sleep, block_on, spawn};
 use std::{
     cell::RefCell,
     fs,
     future::{pending, poll_fn},
-    io::Read,
-    net::{TcpListener, TcpStream},
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -27,23 +25,6 @@ const MILLI: Duration = Duration::from_millis(1);
 enum Under {
     AnotherRuntime,
     AnotherExecutor,
-}
-
-fn pair() -> (Io<TcpStream>, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    ours.set_nonblocking(true).unwrap();
-    (Io::new(ours).unwrap(), listener.accept().unwrap().0)
-}
-
-async fn read(io: &Io<TcpStream>) -> std::io::Result<usize> {
-    let mut byte = [0];
-    poll_fn(|cx| {
-        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket: &TcpStream| {
-            socket.read(&mut byte).map(|value| Done { value, short: false })
-        })
-    })
-    .await
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What several test files share: a limit on how long a promise may take to be kept, and small futures.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use gambol_executor::Runtime;
+use gambol_executor::{Direction, Done, Io, Reason, Runtime};
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    io::{self, Read},
+    net::{TcpListener, TcpStream},
     pin::Pin,
     sync::{
         Arc,
@@ -51,6 +53,24 @@ pub fn runtime(workers: usize) -> Runtime {
 /// A runtime that cannot add workers.
 pub fn capped(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).max_workers(workers).build().expect("a runtime")
+}
+
+/// A loopback connection: the current runtime's end, and a plain one.
+pub fn pair() -> (Io<TcpStream>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Io::new(ours).unwrap(), listener.accept().unwrap().0)
+}
+
+/// Waits for a byte: 1, or 0 at the end.
+pub async fn read(io: &Io<TcpStream>) -> io::Result<usize> {
+    poll_fn(|cx| {
+        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket: &TcpStream| {
+            socket.read(&mut [0]).map(|value| Done { value, short: false })
+        })
+    })
+    .await
 }
 
 /// Pending once, after it has woken itself.
