@@ -41,6 +41,23 @@ pub mod net;
 // The I/O traits, copying, and the standard streams.
 pub mod io;
 
+// Files and directories.
+pub mod fs;
+
+// Child processes.
+#[cfg(unix)]
+pub mod process;
+
+// Signals from the operating system.
+pub mod signal;
+
+// Locks, permits, notifications.
+pub mod sync;
+
+// tokio's I/O traits on the same types.
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
+
 // Runtimes other than the default one, and what a runtime tells about itself.
 pub mod runtime;
 

@@ -10,11 +10,10 @@ use crate::{
     runtime,
     task::{Reason, contain},
 };
-use gambol_netpoll::{Direction, Poller, Source};
+use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Source};
 use std::{
     fmt, io,
     mem::ManuallyDrop,
-    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -23,8 +22,10 @@ use std::{
 ///
 /// It belongs to the runtime that was current when it was made, but may be polled anywhere. When that runtime is gone,
 /// operations that would wait give an error.
-pub struct Io<T: AsFd> {
+pub struct Io<T: AsDescriptor> {
     io: ManuallyDrop<T>,
+    /// What was registered. `T` gives out something else only if its user has put another object in its place.
+    registered: RawDescriptor,
     source: Arc<Source>,
     poller: Arc<Poller>,
 }
@@ -38,10 +39,11 @@ pub struct Done<R> {
     pub short: bool,
 }
 
-impl<T: AsFd> Io<T> {
+impl<T: AsDescriptor> Io<T> {
     /// Registers `io`, whose descriptor must be in non-blocking mode.
     ///
-    /// `T` must give out the same descriptor each time, and keep it open.
+    /// `T` is to give out the same descriptor each time, and to keep it open. If it does not, nobody is told when what it
+    /// gives out later becomes ready, and what was registered stays in the poller until it is closed.
     ///
     /// # Errors
     ///
@@ -49,10 +51,12 @@ impl<T: AsFd> Io<T> {
     pub fn new(io: T) -> io::Result<Io<T>> {
         let core = runtime::current();
         let poller = core.driver.poller(core)?;
-        // SAFETY: the descriptor stays open until our drop, which deregisters it first: we own `io` and give out shared
-        // references only; a `T` that closes its descriptor behind those breaks what this function asks of it.
-        let source = unsafe { poller.register(io.as_fd()) }?;
-        Ok(Io { io: ManuallyDrop::new(io), source, poller })
+        // SAFETY: the descriptor stays open until our drop, which deregisters it first: we own `io`. A user who takes it out
+        // through `get_mut`, or whose `T` closes it by itself, breaks that; `deregister` notices, and then asks the kernel for
+        // nothing, so that no other file is meant by the number that was registered.
+        let source = unsafe { poller.register(io.as_descriptor()) }?;
+        let registered = gambol_netpoll::raw(io.as_descriptor());
+        Ok(Io { io: ManuallyDrop::new(io), registered, source, poller })
     }
 
     /// As [`new`](Self::new) for what can be written to now, such as a connected socket: the first write does not wait to be
@@ -72,6 +76,11 @@ impl<T: AsFd> Io<T> {
         &self.io
     }
 
+    /// The object, for changes. Its descriptor is to stay the same; see [`new`](Self::new).
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
     /// Takes the object out of the poller.
     ///
     /// # Errors
@@ -89,7 +98,14 @@ impl<T: AsFd> Io<T> {
 
     fn deregister(&mut self) -> io::Result<()> {
         let mut wakers = Vec::new();
-        let result = self.poller.deregister(&self.source, self.io.as_fd(), &mut wakers);
+        let descriptor = self.io.as_descriptor();
+        let same = gambol_netpoll::raw(descriptor) == self.registered;
+        let result = if same {
+            self.poller.deregister(&self.source, descriptor, &mut wakers)
+        } else {
+            self.poller.abandon(&self.source, &mut wakers);
+            Ok(())
+        };
         // Nobody can wait for it any more: who holds a reference keeps us alive. A waker that was left behind by an
         // operation that was dropped is woken for nothing.
         for waker in wakers {
@@ -160,7 +176,7 @@ impl<T: AsFd> Io<T> {
     }
 }
 
-impl<T: AsFd> Drop for Io<T> {
+impl<T: AsDescriptor> Drop for Io<T> {
     fn drop(&mut self) {
         // The descriptor is closed in a moment, which removes it as well.
         let _ = self.deregister();
@@ -169,13 +185,7 @@ impl<T: AsFd> Drop for Io<T> {
     }
 }
 
-impl<T: AsFd> AsFd for Io<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
-    }
-}
-
-impl<T: AsFd + fmt::Debug> fmt::Debug for Io<T> {
+impl<T: AsDescriptor + fmt::Debug> fmt::Debug for Io<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.io.fmt(f)
     }

@@ -42,7 +42,7 @@ mod sync;
 pub use budget::{Spent, has_remaining, spend};
 pub use clock::Instant;
 pub use context::{current_task, park};
-pub use gambol_netpoll::Direction;
+pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
 pub use runtime::{

@@ -35,7 +35,7 @@ mod sync;
 #[doc(hidden)]
 pub mod model;
 
-pub use platform::Descriptor;
+pub use platform::{AsDescriptor, Descriptor, RawDescriptor, raw};
 pub use poller::{Events, Missing, Poller};
 pub use readiness::{Direction, Ready};
 pub use source::{Gone, Source};

@@ -52,11 +52,19 @@ mod names {
     /// What the poller watches: a descriptor, or on Windows a socket.
     pub type Descriptor<'a> = fd::BorrowedFd<'a>;
 
-    #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
-    pub(crate) type RawDescriptor = fd::RawFd;
+    impl<T: fd::AsFd> super::AsDescriptor for T {
+        fn as_descriptor(&self) -> Descriptor<'_> {
+            self.as_fd()
+        }
+    }
 
-    #[cfg(not(all(target_os = "linux", not(polling_test_poll_backend))))]
-    pub(crate) use fd::AsRawFd as AsRawDescriptor;
+    /// The number of a descriptor, which says nothing about who owns it.
+    pub type RawDescriptor = fd::RawFd;
+
+    /// The number of a descriptor.
+    pub fn raw(descriptor: Descriptor<'_>) -> RawDescriptor {
+        fd::AsRawFd::as_raw_fd(&descriptor)
+    }
 }
 
 #[cfg(windows)]
@@ -66,9 +74,25 @@ mod names {
     /// What the poller watches: a socket, or elsewhere a descriptor.
     pub type Descriptor<'a> = io::BorrowedSocket<'a>;
 
-    pub(crate) type RawDescriptor = io::RawSocket;
+    impl<T: io::AsSocket> super::AsDescriptor for T {
+        fn as_descriptor(&self) -> Descriptor<'_> {
+            self.as_socket()
+        }
+    }
 
-    pub(crate) use io::AsRawSocket as AsRawDescriptor;
+    /// The number of a socket, which says nothing about who owns it.
+    pub type RawDescriptor = io::RawSocket;
+
+    /// The number of a socket.
+    pub fn raw(descriptor: Descriptor<'_>) -> RawDescriptor {
+        io::AsRawSocket::as_raw_socket(&descriptor)
+    }
 }
 
-pub use names::Descriptor;
+pub use names::{Descriptor, RawDescriptor, raw};
+
+/// What has a descriptor: all that is `AsFd`, or on Windows `AsSocket`.
+pub trait AsDescriptor {
+    /// The descriptor.
+    fn as_descriptor(&self) -> Descriptor<'_>;
+}

@@ -112,6 +112,13 @@ impl Poller {
         self.road.delete(source, descriptor)
     }
 
+    /// As [`deregister`](Poller::deregister) for a source whose descriptor the caller does not have any more: the kernel is
+    /// asked for nothing. If the descriptor is still open somewhere, its events wake nobody.
+    pub fn abandon(&self, source: &Source, ready: &mut Vec<Waker>) {
+        drop(self.forget(source.key()));
+        source.retire(Retirement::Deregistered, ready);
+    }
+
     /// Waits for events, at most `timeout` (`None`: without limit), and appends the wakers of all whose direction became
     /// ready. Returns the number of events that the kernel reported for descriptors; as many as the buffer holds means that
     /// there may be more.

@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use polling::{Event, PollMode};
 
-use super::Descriptor;
-use super::names::{AsRawDescriptor, RawDescriptor};
+use super::{Descriptor, RawDescriptor, raw};
 use crate::latch::Latch;
 use crate::poller::Missing;
 use crate::readiness::{Direction, Occurrence};
@@ -195,14 +194,6 @@ impl Events {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
         Events(polling::Events::with_capacity(capacity))
     }
-}
-
-fn raw(descriptor: Descriptor<'_>) -> RawDescriptor {
-    // By its full name: what the trait is called differs.
-    #[cfg(unix)]
-    return AsRawDescriptor::as_raw_fd(&descriptor);
-    #[cfg(windows)]
-    return AsRawDescriptor::as_raw_socket(&descriptor);
 }
 
 fn borrow(descriptor: &RawDescriptor) -> Descriptor<'_> {

@@ -282,7 +282,7 @@ impl TryFrom<net::TcpStream> for TcpStream {
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.as_fd()
+        self.io.get_ref().as_fd()
     }
 }
 

@@ -1,0 +1,1 @@
+//! Files and directories: std's functions by their names, off the workers.

@@ -1,0 +1,1 @@
+//! Locks, permits, notifications and other meeting points of tasks.

@@ -1,0 +1,1 @@
+//! tokio's I/O traits on gambol's types, with the feature `tokio-io`.
