@@ -30,6 +30,9 @@
 //!   waiter that enrols sets the interest, and an end behind a short read is found then.
 //! - `poll` reports HUP and ERR whether asked or not, for as long as they last. Where nobody waits after such an event, the
 //!   descriptor is taken out until somebody does; otherwise every wait would end at once.
+//! - It knows descriptors by number, and refuses one that it has (event ports excepted). `poll` tells of a closed one by an event
+//!   that says nothing, in every wait. kqueue and event ports forget it by themselves, and so does IOCP, as soon as it hears
+//!   of it; but `polling` keeps what it has noted for kqueue if removing fails, as it does for a closed one.
 //! - `wait` goes on by itself after a signal. A second thread in `wait` returns at once. `notify` breaks the wait in
 //!   progress or the next one, and is coalesced. With `poll` it may break it by the error `WouldBlock`; then it stays
 //!   coalesced, that is dead, until another wait has succeeded.

@@ -112,11 +112,17 @@ impl Poller {
         self.road.delete(source, descriptor)
     }
 
-    /// As [`deregister`](Poller::deregister) for a source whose descriptor the caller does not have any more: the kernel is
-    /// asked for nothing. If the descriptor is still open somewhere, its events wake nobody.
+    /// As [`deregister`](Poller::deregister) for a source whose descriptor the caller does not have any more: it may be closed,
+    /// or live on elsewhere, and its number may be another file's.
+    ///
+    /// No other source is touched. On Linux the kernel is asked for nothing: while the descriptor is open, it can be
+    /// registered with other pollers only, and its events wake nobody.
     pub fn abandon(&self, source: &Source, ready: &mut Vec<Waker>) {
-        drop(self.forget(source.key()));
-        source.retire(Retirement::Deregistered, ready);
+        let kept = self.forget(source.key());
+        if source.retire(Retirement::Deregistered, ready) {
+            drop(kept);
+            self.road.abandon(source);
+        }
     }
 
     /// Waits for events, at most `timeout` (`None`: without limit), and appends the wakers of all whose direction became

@@ -4,11 +4,25 @@
 //! at all; a waiter that enrols sets the interest of all who wait, and since an event takes the interest of both
 //! directions away, the interest of those who still wait is set again after it.
 //!
+//! # Who a number belongs to
+//!
+//! `polling` knows descriptors by their numbers, and a number may come to stand for another file while it is registered: safe code
+//! can close what an I/O object has registered, by putting something else in its place. What was registered is then
+//! *abandoned* (`Poller::abandon`), by its number, for which three things have to be seen to:
+//! - `poll` calls a closed descriptor invalid in every wait, and a hung up one hung up; each wait would end at once, for
+//!   ever. So the number is taken out of `polling`.
+//! - It must not be taken away from another source: event ports and IOCP forget a descriptor when it is closed, and would
+//!   accept the next one of that number. So the road keeps a set of the numbers that its sources have, and
+//!   refuses a second one until the first gives its number up, on all systems.
+//! - `polling` itself keeps the number of a closed descriptor where the kernel refuses to remove that (kqueue), and then
+//!   refuses the next one of that number. No source has it, as the road's own set tells: so it is taken over.
+//!
 //! Closed bits are never set here. They exist so that a short read does not hide an end; a one-shot registration reports the
 //! end anew when it is armed, and in edge mode a short read does not clear at all (`short_clears`).
 //!
 //! What this takes for granted is listed in `platform.rs`.
 
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::task::Waker;
@@ -21,25 +35,30 @@ use crate::latch::Latch;
 use crate::poller::Missing;
 use crate::readiness::{Direction, Occurrence};
 use crate::source::{Source, Waiting};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) struct Road {
-    poller: Arc<polling::Poller>,
-    edge: bool,
+    set: Arc<Set>,
     /// In front of `polling`'s own flag, which a notifier that finds it set only reads: it hands nothing over.
     latch: Latch,
 }
 
-/// What is remembered per descriptor. Under the source's lock.
-pub(crate) struct Arm {
-    /// `None` in edge mode: there is nothing to arm.
-    one_shot: Option<OneShot>,
+/// `polling`, and whose its numbers are.
+struct Set {
+    poller: polling::Poller,
+    edge: bool,
+    /// The numbers of all descriptors that sources have added. A source that finds `Arm::added` set is the one that put its
+    /// number here.
+    taken: Mutex<HashSet<RawDescriptor>>,
 }
 
-struct OneShot {
-    poller: Arc<polling::Poller>,
-    /// Open until the source is deregistered, by the contract of `Poller::register`; nothing is armed after that, since a
-    /// retired source enrols nobody.
+/// What is remembered per descriptor. Under the source's lock. `None`: a source that is registered nowhere.
+pub(crate) struct Arm(Option<Registration>);
+
+struct Registration {
+    set: Arc<Set>,
+    /// Open until the source is deregistered, by the contract of `Poller::register`, or else abandoned; nothing is armed after
+    /// that, since a retired source enrols nobody.
     descriptor: RawDescriptor,
     /// Whether `polling` knows the descriptor at present.
     added: bool,
@@ -50,56 +69,53 @@ pub(crate) struct Events(polling::Events);
 impl Road {
     pub(crate) fn new(_: Missing) -> io::Result<Road> {
         let poller = polling::Poller::new()?;
-        Ok(Road { edge: poller.supports_edge(), latch: Latch::new(), poller: Arc::new(poller) })
+        let set = Set { edge: poller.supports_edge(), poller, taken: Mutex::new(HashSet::new()) };
+        Ok(Road { set: Arc::new(set), latch: Latch::new() })
     }
 
     pub(crate) fn edge(&self) -> bool {
-        self.edge
+        self.set.edge
     }
 
     pub(crate) fn short_clears(&self) -> bool {
-        !self.edge
+        !self.set.edge
     }
 
     pub(crate) fn arm(&self, descriptor: Descriptor<'_>) -> Arm {
-        Arm {
-            one_shot: (!self.edge).then(|| OneShot {
-                poller: Arc::clone(&self.poller),
-                descriptor: raw(descriptor),
-                added: false,
-            }),
-        }
+        Arm(Some(Registration { set: Arc::clone(&self.set), descriptor: raw(descriptor), added: false }))
     }
 
     /// # Safety
     ///
     /// As for `Poller::register`.
-    pub(crate) unsafe fn add(&self, source: &Source, descriptor: Descriptor<'_>) -> io::Result<()> {
+    pub(crate) unsafe fn add(&self, source: &Source, _: Descriptor<'_>) -> io::Result<()> {
         let key = source.key() as usize;
-        if self.edge {
-            // SAFETY: `polling` asks that the descriptor be valid, which its being borrowed says, and that it be deleted
-            // before it is closed, which is the contract of `Poller::register`.
-            return unsafe { self.poller.add_with_mode(raw(descriptor), Event::all(key), PollMode::Edge) };
-        }
-        source.with_arm(|arm, _| match &mut arm.one_shot {
-            Some(one_shot) => one_shot.set(Event::none(key)),
-            None => Ok(()),
+        let interest = if self.set.edge { Event::all(key) } else { Event::none(key) };
+        source.with_arm(|arm, _| arm.0.as_mut().map_or(Ok(()), |registration| registration.add(interest)))
+    }
+
+    pub(crate) fn delete(&self, source: &Source, _: Descriptor<'_>) -> io::Result<()> {
+        source.with_arm(|arm, _| match &mut arm.0 {
+            Some(registration) if registration.added => registration.remove(),
+            _ => Ok(()),
         })
     }
 
-    pub(crate) fn delete(&self, source: &Source, descriptor: Descriptor<'_>) -> io::Result<()> {
-        source.with_arm(|arm, _| match &mut arm.one_shot {
-            None => self.poller.delete(descriptor),
-            Some(one_shot) if one_shot.added => {
-                one_shot.added = false;
-                self.poller.delete(descriptor)
+    /// As `delete` for a source whose descriptor is perhaps closed, and its number perhaps another file's: no other source has
+    /// that number, so nothing but what was registered is removed.
+    pub(crate) fn abandon(&self, source: &Source) {
+        source.with_arm(|arm, _| {
+            if let Some(registration) = &mut arm.0
+                && registration.added
+            {
+                // It fails if the descriptor is closed: then the kernel has removed it already.
+                let _ = registration.remove();
             }
-            Some(_) => Ok(()),
-        })
+        });
     }
 
     pub(crate) fn notify(&self) {
-        if self.latch.set() && self.poller.notify().is_err() {
+        if self.latch.set() && self.set.poller.notify().is_err() {
             // Nobody is on the way, so the next one must not rely on it.
             self.latch.open();
         }
@@ -107,11 +123,11 @@ impl Road {
 
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.0.clear();
-        let outcome = match self.poller.wait(&mut events.0, timeout) {
+        let outcome = match self.set.poller.wait(&mut events.0, timeout) {
             // The `poll` backend saw a notification whose byte was not in its pipe yet. It has ended the wait and left the flag
             // up with which it coalesces; a wait that succeeds takes it down.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.poller.wait(&mut events.0, Some(Duration::ZERO))
+                self.set.poller.wait(&mut events.0, Some(Duration::ZERO))
             }
             outcome => outcome,
         };
@@ -135,15 +151,18 @@ impl Road {
 
     /// After a delivery: the event has taken all interest away. Sets it again for those who still wait.
     pub(crate) fn settle(&self, source: &Source, occurrence: Occurrence, ready: &mut Vec<Waker>) {
+        if self.set.edge {
+            return;
+        }
         let settled = source.with_arm(|arm, waiting| {
-            let Some(one_shot) = &mut arm.one_shot else {
+            let Some(registration) = &mut arm.0 else {
                 return Ok(());
             };
             if waiting.read || waiting.write {
-                one_shot.set(Event::new(source.key() as usize, waiting.read, waiting.write))
-            } else if occurrence.wakes(Direction::Read) && occurrence.wakes(Direction::Write) && one_shot.added {
-                // Hung up or in error, perhaps: `poll` would go on reporting that to nobody.
-                one_shot.remove()
+                registration.set(Event::new(source.key() as usize, waiting.read, waiting.write))
+            } else if occurrence.wakes(Direction::Read) && occurrence.wakes(Direction::Write) && registration.added {
+                // Hung up, in error or closed, perhaps: `poll` would go on reporting that to nobody.
+                registration.remove()
             } else {
                 Ok(())
             }
@@ -157,34 +176,62 @@ impl Road {
 
 impl Arm {
     pub(crate) fn arm(&mut self, key: u64, waiting: Waiting) -> io::Result<()> {
-        match &mut self.one_shot {
-            Some(one_shot) => one_shot.set(Event::new(key as usize, waiting.read, waiting.write)),
-            None => Ok(()),
+        match &mut self.0 {
+            Some(registration) if !registration.set.edge => {
+                registration.set(Event::new(key as usize, waiting.read, waiting.write))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Of a source that is registered nowhere, for tests and models.
     #[cfg(any(test, gambol_loom))]
     pub(crate) fn detached() -> Arm {
-        Arm { one_shot: None }
+        Arm(None)
     }
 }
 
-impl OneShot {
-    fn set(&mut self, interest: Event) -> io::Result<()> {
-        if self.added {
-            return self.poller.modify(borrow(&self.descriptor), interest);
+impl Registration {
+    fn add(&mut self, interest: Event) -> io::Result<()> {
+        if !self.set.taken().insert(self.descriptor) {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
+        let mode = if self.set.edge { PollMode::Edge } else { PollMode::Oneshot };
         // SAFETY: `polling` asks that the descriptor be valid, and deleted before it is closed: it is open until the source is
         // deregistered (see the field), which deletes it.
-        unsafe { self.poller.add(self.descriptor, interest)? };
-        self.added = true;
-        Ok(())
+        let added = match unsafe { self.set.poller.add_with_mode(self.descriptor, interest, mode) } {
+            // Left there by a source that is gone; see the head of this file.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.set.poller.modify_with_mode(borrow(&self.descriptor), interest, mode)
+            }
+            added => added,
+        };
+        self.added = added.is_ok();
+        if !self.added {
+            self.set.taken().remove(&self.descriptor);
+        }
+        added
+    }
+
+    fn set(&mut self, interest: Event) -> io::Result<()> {
+        if !self.added {
+            return self.add(interest);
+        }
+        self.set.poller.modify(borrow(&self.descriptor), interest)
     }
 
     fn remove(&mut self) -> io::Result<()> {
         self.added = false;
-        self.poller.delete(borrow(&self.descriptor))
+        let removed = self.set.poller.delete(borrow(&self.descriptor));
+        // Only now, so that nobody adds the number before it is removed.
+        self.set.taken().remove(&self.descriptor);
+        removed
+    }
+}
+
+impl Set {
+    fn taken(&self) -> impl std::ops::DerefMut<Target = HashSet<RawDescriptor>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,8 +244,10 @@ impl Events {
 }
 
 fn borrow(descriptor: &RawDescriptor) -> Descriptor<'_> {
-    // SAFETY: The descriptor must be open while it is borrowed: it is open until the source is deregistered (see the
-    // field `descriptor`), and all calls come before that.
+    // SAFETY: It must not be the number that stands for none, which no descriptor had. It must be open while it is
+    // borrowed: it is open until the source is deregistered (see the field `descriptor`), and all calls but one come before
+    // that. When a source is abandoned, only its number is meant: `polling` looks it up, and passes it to the kernel to remove
+    // what was registered under it.
     unsafe { Descriptor::borrow_raw(*descriptor) }
 }
 
@@ -213,8 +262,9 @@ fn occurrence(event: &Event) -> Occurrence {
     if event.is_err() == Some(true) {
         occurrence = occurrence | Occurrence::ERROR;
     }
-    // IOCP tells of an aborted connection, and a connection that failed, apart from reading and writing.
-    if event.is_interrupt() {
+    // IOCP tells of an aborted connection, and a connection that failed, apart from reading and writing. And what says nothing
+    // at all is how `poll` tells that a descriptor is closed.
+    if event.is_interrupt() || occurrence == Occurrence::NOTHING {
         occurrence = occurrence | Occurrence::READABLE | Occurrence::WRITABLE;
     }
     occurrence

@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use common::{Rig, flag};
 use gambol_netpoll::{Direction, Gone, Missing, Poller};
@@ -93,7 +94,7 @@ fn closing_hands_back_everybody_and_later_use_is_an_error() {
     let refused = unsafe { rig.poller.register(late.as_fd()) }.unwrap_err();
     assert!(refused.get_ref().unwrap().is::<Gone>());
     // Waiting and closing again do nothing; deregistering still works.
-    rig.turn(Some(std::time::Duration::ZERO));
+    rig.turn(Some(Duration::ZERO));
     rig.poller.close(&mut Vec::new());
     for io in &ios {
         rig.poller.deregister(&io.source, io.inner.as_fd(), &mut Vec::new()).unwrap();
@@ -122,9 +123,6 @@ fn a_source_outlives_its_poller() {
 #[test]
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 fn an_event_for_a_closed_descriptor_does_not_reach_its_successor() {
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
-
     let mut rig = Rig::new();
     let (old, mut old_peer) = UnixStream::pair().unwrap();
     let number = old.as_raw_fd();
@@ -138,13 +136,8 @@ fn an_event_for_a_closed_descriptor_does_not_reach_its_successor() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 
     let (new, _new_peer) = UnixStream::pair().unwrap();
-    // Closes `old` and gives its number to a new socket, in one step.
-    // SAFETY: dup2 takes two descriptors; `old` gives up the second one, and nothing else owns it until it is wrapped.
-    let new = unsafe {
-        use std::os::fd::{FromRawFd, IntoRawFd};
-        assert_eq!(libc::dup2(new.as_raw_fd(), old.into_raw_fd()), number);
-        UnixStream::from_raw_fd(number)
-    };
+    let new = renumber(new, old);
+    assert_eq!(new.as_raw_fd(), number);
     let io = rig.add(new);
     rig.settle();
     let (flag, waker) = flag();
@@ -167,6 +160,144 @@ fn a_descriptor_is_registered_once() {
     let again = unsafe { rig.poller.register(io.inner.as_fd()) }.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
     assert_eq!(rig.poller.len(), 1);
+}
+
+#[test]
+fn abandoning_hands_back_everybody_and_nobody_is_woken_after_it() {
+    let mut rig = Rig::new();
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let io = rig.add(one);
+    rig.settle();
+    let (flag, waker) = flag();
+    assert!(io.is_pending(Direction::Read, &waker));
+    let mut ready = Vec::new();
+    rig.poller.abandon(&io.source, &mut ready);
+    assert!(rig.poller.is_empty());
+    ready.drain(..).for_each(Waker::wake);
+    assert_eq!(flag.woken(), 1);
+    assert_eq!(error(io.source.poll_ready(Direction::Read, &waker)).kind(), ErrorKind::NotConnected);
+
+    other.write_all(b"for nobody").unwrap();
+    rig.turn(Some(Duration::ZERO));
+    assert_eq!(flag.woken(), 1);
+    rig.poller.abandon(&io.source, &mut ready);
+    let again = rig.poller.deregister(&io.source, io.inner.as_fd(), &mut ready);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(ready.is_empty());
+}
+
+/// When a number comes to stand for another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reused {
+    BeforeAbandoning,
+    AfterAbandoning,
+}
+
+/// Gives the number of `old`, which is closed, to `new`.
+fn renumber(new: UnixStream, old: UnixStream) -> UnixStream {
+    let number = old.into_raw_fd();
+    // SAFETY: dup2 takes two descriptors; nothing else owns the second one until it is wrapped.
+    unsafe {
+        assert_eq!(libc::dup2(new.as_raw_fd(), number), number);
+        UnixStream::from_raw_fd(number)
+    }
+}
+
+#[test]
+fn the_number_of_an_abandoned_source_serves_its_next_owner() {
+    for reused in [Reused::BeforeAbandoning, Reused::AfterAbandoning] {
+        for old_is_hung_up in [false, true] {
+            let mut rig = Rig::new();
+            let (old, old_peer) = UnixStream::pair().unwrap();
+            let (new, mut new_peer) = UnixStream::pair().unwrap();
+            new.set_nonblocking(true).unwrap();
+            // SAFETY: broken on purpose, as an I/O object does whose descriptor was replaced: abandoned instead of
+            // deregistered.
+            let stale = unsafe { rig.poller.register(old.as_fd()) }.unwrap();
+            rig.settle();
+            let (stale_flag, stale_waker) = flag();
+            assert!(stale.poll_ready(Direction::Read, &stale_waker).is_pending());
+            let old_peer = if old_is_hung_up { None } else { Some(old_peer) };
+
+            let mut ready = Vec::new();
+            let io = match reused {
+                Reused::AfterAbandoning => {
+                    rig.poller.abandon(&stale, &mut ready);
+                    rig.add(renumber(new, old))
+                }
+                Reused::BeforeAbandoning if cfg!(all(target_os = "linux", not(polling_test_poll_backend))) => {
+                    let io = rig.add(renumber(new, old));
+                    rig.poller.abandon(&stale, &mut ready);
+                    io
+                }
+                // What stands for a file here is its number, which the stale source holds until it is abandoned.
+                Reused::BeforeAbandoning => {
+                    let new = renumber(new, old);
+                    // SAFETY: nothing is registered, since this fails.
+                    let refused = unsafe { rig.poller.register(new.as_fd()) }.unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+                    rig.poller.abandon(&stale, &mut ready);
+                    rig.add(new)
+                }
+            };
+            ready.into_iter().for_each(Waker::wake);
+            let before = stale_flag.woken();
+
+            rig.settle();
+            assert_eq!(rig.poller.len(), 1);
+            for _ in 0..2 {
+                let (flag, waker) = flag();
+                assert!(io.is_pending(Direction::Read, &waker), "{reused:?}, {old_is_hung_up}");
+                new_peer.write_all(b"x").unwrap();
+                rig.until(|| flag.woken() == 1);
+                assert_eq!(rig.call(&io, Direction::Read, 2, |mut io| io.read(&mut [0; 2])).unwrap(), 1);
+                let seen = rig.ready(&io, Direction::Write);
+                assert!(!seen.is_error());
+                if let Some(seen) = io.source.ready(Direction::Read) {
+                    io.source.would_block(Direction::Read, seen);
+                }
+            }
+            assert_eq!(stale_flag.woken(), before);
+            drop(old_peer);
+        }
+    }
+}
+
+/// What has become of a descriptor that is registered, or was when it was abandoned.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    HungUp,
+    Closed,
+}
+
+#[test]
+fn a_descriptor_that_ends_behind_the_pollers_back_does_not_end_every_wait() {
+    for fate in [Fate::HungUp, Fate::Closed] {
+        for abandoned in [false, true] {
+            let mut rig = Rig::new();
+            let (one, other) = UnixStream::pair().unwrap();
+            // SAFETY: broken on purpose where it is closed.
+            let source = unsafe { rig.poller.register(one.as_fd()) }.unwrap();
+            rig.settle();
+            if abandoned {
+                rig.poller.abandon(&source, &mut Vec::new());
+            }
+            let kept = match fate {
+                Fate::HungUp => {
+                    drop(other);
+                    Some(one)
+                }
+                Fate::Closed => {
+                    drop(one);
+                    None
+                }
+            };
+            // It may be told of once; or a few times more, if another test has got the number.
+            let quiet = (0..100).any(|_| rig.turn(Some(Duration::from_millis(1))) == 0);
+            assert!(quiet, "{fate:?}, abandoned: {abandoned}");
+            drop(kept);
+        }
+    }
 }
 
 /// `poll` would call a file ready.
@@ -222,7 +353,7 @@ fn every_descriptor_is_closed_on_exec() {
     for missing in common::all_missing() {
         let mut rig = Rig::without(missing);
         // Makes what is made late.
-        rig.turn(Some(std::time::Duration::from_nanos(1)));
+        rig.turn(Some(Duration::from_nanos(1)));
         let mut kinds = 0;
         for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
             let entry = entry.unwrap();
