@@ -43,7 +43,8 @@ impl<T: AsDescriptor> Io<T> {
     /// Registers `io`, whose descriptor must be in non-blocking mode.
     ///
     /// `T` is to give out the same descriptor each time, and to keep it open. If it does not, nobody is told when what it
-    /// gives out later becomes ready, and what was registered stays in the poller until it is closed.
+    /// gives out later becomes ready, and what was registered stays in the poller: on Linux until it is closed; elsewhere until
+    /// this is dropped, and meanwhile nothing else of the same number can be registered.
     ///
     /// # Errors
     ///
@@ -51,11 +52,12 @@ impl<T: AsDescriptor> Io<T> {
     pub fn new(io: T) -> io::Result<Io<T>> {
         let core = runtime::current();
         let poller = core.driver.poller(core)?;
+        let descriptor = io.as_descriptor();
+        let registered = gambol_netpoll::raw(descriptor);
         // SAFETY: the descriptor stays open until our drop, which deregisters it first: we own `io`. A user who takes it out
-        // through `get_mut`, or whose `T` closes it by itself, breaks that; `deregister` notices, and then asks the kernel for
-        // nothing, so that no other file is meant by the number that was registered.
-        let source = unsafe { poller.register(io.as_descriptor()) }?;
-        let registered = gambol_netpoll::raw(io.as_descriptor());
+        // through `get_mut`, or whose `T` closes it by itself, breaks that; `deregister` notices, and then abandons the source,
+        // so that no other source is hit by the number that was registered.
+        let source = unsafe { poller.register(descriptor) }?;
         Ok(Io { io: ManuallyDrop::new(io), registered, source, poller })
     }
 
