@@ -24,7 +24,7 @@ use crate::{
 use std::{
     io,
     sync::{
-        Mutex, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -36,7 +36,16 @@ pub(crate) struct Monitor {
     watch: Switch,
     stop: AtomicBool,
     parker: Parker,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    thread: Mutex<Thread>,
+    /// Notified when the thread has ended.
+    gone: Condvar,
+}
+
+#[derive(Default)]
+struct Thread {
+    alive: bool,
+    /// None: there is no thread, or nobody will wait for it.
+    handle: Option<thread::JoinHandle<()>>,
 }
 
 /// Whether the monitor watches: the protocol in the head of this file.
@@ -78,19 +87,29 @@ struct Sample {
 
 impl Monitor {
     pub(crate) fn new() -> Monitor {
-        Monitor { watch: Switch::new(), stop: AtomicBool::new(false), parker: Parker::new(), thread: Mutex::new(None) }
+        Monitor {
+            watch: Switch::new(),
+            stop: AtomicBool::new(false),
+            parker: Parker::new(),
+            thread: Mutex::default(),
+            gone: Condvar::new(),
+        }
     }
 
     pub(crate) fn start(&self, core: &'static Core) -> io::Result<()> {
         self.stop.store(false, Ordering::Relaxed);
         core.lease();
         let name = format!("{}-mon", core.config().name);
+        // Held until the thread is noted, so that it does not end before that.
+        let mut thread = self.thread();
         match thread::Builder::new().name(name).spawn(move || {
             core.monitor.run(core);
+            core.monitor.thread().alive = false;
+            core.monitor.gone.notify_all();
             core.release();
         }) {
-            Ok(thread) => {
-                *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+            Ok(handle) => {
+                *thread = Thread { alive: true, handle: Some(handle) };
                 Ok(())
             }
             Err(error) => {
@@ -122,15 +141,30 @@ impl Monitor {
 
     /// Nobody will wait for the end of the thread.
     pub(crate) fn detach(&self) {
-        drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.thread().handle.take());
     }
 
-    /// Waits for the end of the thread, which sleeps or is about to end.
-    pub(crate) fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
+    /// Waits for the end of the thread, which was told to stop. False: it has not ended by `until`, because a waker that it
+    /// calls does not return; it is left behind.
+    pub(crate) fn join(&self, until: Instant) -> bool {
+        let mut thread = self.thread();
+        let handle = thread.handle.take();
+        while thread.alive {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread = self.gone.wait_timeout(thread, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        drop(thread);
+        if let Some(handle) = handle {
+            let _ = handle.join();
+        }
+        true
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Thread> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self, core: &'static Core) {

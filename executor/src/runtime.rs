@@ -232,7 +232,7 @@ impl Runtime {
         self.handle.metrics()
     }
 
-    /// Cancels all tasks and waits at most `deadline` for the workers and for the blocking jobs that have begun.
+    /// Cancels all tasks and waits at most `deadline` for the runtime's threads and for the blocking jobs that have begun.
     ///
     /// # Errors
     ///
@@ -268,9 +268,14 @@ impl Runtime {
         }
         let joined = core.table.join(until);
         core.drain();
-        core.monitor.join();
+        let monitor_ended = core.monitor.join(until);
         let jobs_ended = !pool || core.pool.join(until);
-        if joined && jobs_ended { Ok(()) } else { Err(ShutdownTimeout { workers: core.table.alive() }) }
+        if joined && monitor_ended && jobs_ended {
+            return Ok(());
+        }
+        // Those that have ended since count as one, so that the right ones are named.
+        let workers = if joined { 0 } else { core.table.alive().max(1) };
+        Err(ShutdownTimeout { workers, jobs: !jobs_ended })
     }
 }
 
@@ -292,12 +297,16 @@ impl fmt::Debug for Runtime {
 #[derive(Debug)]
 pub struct ShutdownTimeout {
     workers: usize,
+    /// Whether blocking jobs were waited for and have not ended.
+    jobs: bool,
 }
 
 impl fmt::Display for ShutdownTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.workers {
-            0 => f.write_str("the runtime was shut down, but blocking jobs that had begun still run"),
+            0 if self.jobs => f.write_str("the runtime was shut down, but blocking jobs that had begun still run"),
+            // The only thread that can still be there is the monitor.
+            0 => f.write_str("the runtime was shut down, but a waker that it has called does not return"),
             n => write!(f, "the runtime was shut down, but {n} of its workers are in a poll that does not end"),
         }
     }

@@ -3,8 +3,14 @@
 mod common;
 
 use common::{ends, runtime};
-use gambol_executor::{Handle, JoinHandle, block_on};
-use std::{future::pending, sync::mpsc};
+use gambol_executor::{Handle, JoinHandle, Runtime, Sleep, block_on};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
+};
 
 /// Its drop spawns a task with the next of its kind.
 struct Chain {
@@ -130,5 +136,46 @@ fn a_late_task_that_is_cancelled_on_another_runtimes_worker_may_block_it() {
             closed_handle.spawn(async move { drop(waits) }).await
         });
         assert!(busy.block_on(task).unwrap().unwrap_err().is_cancelled());
+    });
+}
+
+/// Tells which thread has called it, and does not return until it may.
+struct Blocks(mpsc::Sender<Option<String>>, Mutex<mpsc::Receiver<()>>);
+
+impl Wake for Blocks {
+    fn wake(self: Arc<Self>) {
+        self.0.send(thread::current().name().map(str::to_owned)).unwrap();
+        // An error is as good: the test is over.
+        let _ = self.1.lock().unwrap().recv();
+    }
+}
+
+/// The one worker is busy, so the monitor fires the timer.
+#[test]
+fn a_waker_that_holds_the_monitor_does_not_hold_up_the_end() {
+    ends("the end", || {
+        let runtime = Runtime::builder().workers(1).max_workers(1).name("held").build().unwrap();
+        let (busy, is_busy) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let task = runtime.spawn(async move {
+            busy.send(()).unwrap();
+            let _ = may_go_on.recv();
+        });
+        is_busy.recv().unwrap();
+        let (called, is_called) = mpsc::channel();
+        let (return_now, may_return) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Blocks(called, Mutex::new(may_return))));
+        let mut sleep = Box::pin(Sleep::new(Duration::from_millis(1)));
+        // The timer is this runtime's.
+        runtime.block_on(async {
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        });
+        assert_eq!(is_called.recv().unwrap().as_deref(), Some("held-mon"));
+
+        go_on.send(()).unwrap();
+        block_on(task).unwrap();
+        let error = runtime.shutdown(Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("a waker"), "{error}");
+        return_now.send(()).unwrap();
     });
 }
