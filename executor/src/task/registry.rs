@@ -158,7 +158,9 @@ impl Registry {
     ///
     /// `index` came from `insert` and is removed once. `mine` is `Some` only on the thread of that worker.
     pub(crate) unsafe fn remove(&self, index: u32, mine: Option<(u16, &mut Owned)>) -> Option<Waker> {
-        let page = self.page(index / PAGE)?;
+        let this = self.page(index / PAGE)?;
+        // SAFETY: the entry is in use until it is freed below, and keeps the page alive.
+        let page = unsafe { this.as_ref() };
         let offset = index % PAGE;
         let entry = &page.entries[offset as usize];
         let link = entry.link.load(Ordering::Relaxed);
@@ -173,10 +175,11 @@ impl Registry {
                 entry.link.store(ptr::without_provenance_mut(local.free as usize), Ordering::Relaxed);
                 local.free = offset + 1;
                 local.used -= 1;
-                // SAFETY: we are the owner's thread.
-                unsafe { self.settle(page, owned) };
+                // SAFETY: we are the owner's thread, and the page is used no more here.
+                unsafe { self.settle(this, owned) };
             }
-            _ => self.free_remotely(page, offset),
+            // SAFETY: the swap has made the entry ours, and the page is used no more here.
+            _ => unsafe { self.free_remotely(this, offset) },
         }
         // SAFETY: the parts of a waker that `insert` forgot; the swap made them ours.
         Some(unsafe { Waker::new(data, &*link.cast::<RawWakerVTable>()) })
@@ -186,7 +189,8 @@ impl Registry {
     pub(crate) fn visit(&self, index: u32, look: impl FnMut(&Waker, &Meta)) {
         let _visitor = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = self.page(index / PAGE) {
-            self.visit_entry(page, index % PAGE, look);
+            // SAFETY: while we hold the lock, no page is freed.
+            self.visit_entry(unsafe { page.as_ref() }, index % PAGE, look);
         }
     }
 
@@ -197,6 +201,8 @@ impl Registry {
             // The lock is taken per page, so that nobody waits long for it.
             let _visitor = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(page) = self.page(number) {
+                // SAFETY: while we hold the lock, no page is freed.
+                let page = unsafe { page.as_ref() };
                 (0..PAGE).for_each(|offset| self.visit_entry(page, offset, &mut look));
             }
         }
@@ -252,16 +258,22 @@ impl Registry {
         drop(guard);
     }
 
+    /// The page of that number, if there is one. A page is freed by its owner, under the visitors' lock, when none of its
+    /// entries is in use. So it is alive for who has an entry in use, holds that lock, or is the owner.
     #[inline]
-    fn page(&self, number: u32) -> Option<&Page> {
+    fn page(&self, number: u32) -> Option<NonNull<Page>> {
         // SAFETY: leaves are never freed before the registry. Acquire, with the Release in `new_page`.
         let leaf = unsafe { self.directory[number as usize / LEAF].load(Ordering::Acquire).as_ref() }?;
-        // SAFETY: a page is freed by its owner only when none of its entries is in use, under the visitors' lock. Those
-        // who come here have an entry in use, or hold that lock.
-        unsafe { leaf[number as usize % LEAF].load(Ordering::Acquire).as_ref() }
+        NonNull::new(leaf[number as usize % LEAF].load(Ordering::Acquire))
     }
 
-    fn free_remotely(&self, page: &Page, offset: u32) {
+    /// # Safety
+    ///
+    /// The page is alive, and the entry is in use and the caller's. The page may be freed before this returns: hence a
+    /// pointer.
+    unsafe fn free_remotely(&self, page: NonNull<Page>, offset: u32) {
+        // SAFETY: it is alive until the index is on the stack, and longer if it goes into the inbox.
+        let page = unsafe { page.as_ref() };
         let entry = &page.entries[offset as usize];
         let mut head = page.remote.load(Ordering::Relaxed);
         // From the moment that the index is on the stack the owner may free the page, unless we are about to put the
@@ -343,7 +355,9 @@ impl Registry {
     unsafe fn drain_inbox(&self, worker: u16, owned: &mut Owned) {
         let mut first = self.inboxes[worker as usize].swap(0, Ordering::Acquire);
         while first != 0 {
-            let page = self.page(first - 1).expect("a page in the inbox is alive");
+            let this = self.page(first - 1).expect("a page in the inbox is alive");
+            // SAFETY: we are the owner.
+            let page = unsafe { this.as_ref() };
             first = page.next.load(Ordering::Relaxed);
             let mut head = page.remote.swap(0, Ordering::Acquire);
             // SAFETY: we are the owner.
@@ -356,8 +370,8 @@ impl Registry {
                 local.used -= 1;
                 head = next;
             }
-            // SAFETY: we are the owner.
-            unsafe { self.settle(page, owned) };
+            // SAFETY: we are the owner, and the page is used no more here.
+            unsafe { self.settle(this, owned) };
         }
     }
 
@@ -365,12 +379,14 @@ impl Registry {
     ///
     /// # Safety
     ///
-    /// The caller is the owner's thread.
-    unsafe fn settle(&self, page: &Page, owned: &mut Owned) {
-        let this = NonNull::from(page);
+    /// The caller is the owner's thread, and holds no reference to the page that it uses again: it may be freed. Hence a
+    /// pointer.
+    unsafe fn settle(&self, this: NonNull<Page>, owned: &mut Owned) {
         if owned.current == Some(this) {
             return;
         }
+        // SAFETY: it is alive until it is freed below.
+        let page = unsafe { this.as_ref() };
         // SAFETY: we are the owner.
         let local = unsafe { &mut *page.local.get() };
         if !local.partial {
@@ -428,7 +444,8 @@ impl Drop for Visit<'_> {
         let entry = &self.page.entries[self.offset as usize];
         let link = entry.link.load(Ordering::Relaxed);
         if entry.data.compare_exchange(BUSY, self.data, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            self.registry.free_remotely(self.page, self.offset);
+            // SAFETY: we hold the visitors' lock, and the remover found BUSY and left the entry to us.
+            unsafe { self.registry.free_remotely(NonNull::from(self.page), self.offset) };
             // SAFETY: the remover found BUSY and left the waker to us.
             drop(unsafe { Waker::new(self.data, &*link.cast::<RawWakerVTable>()) });
         }
