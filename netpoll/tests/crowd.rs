@@ -10,7 +10,7 @@ use common::{Rig, flag};
 use gambol_netpoll::{Direction, Events};
 
 /// The number of descriptors that this process may have in all, after asking for more.
-fn descriptors(wanted: u64) -> usize {
+fn descriptors(wanted: libc::rlim_t) -> usize {
     let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit and setrlimit take a resource and a pointer to a structure that lives during the call.
     unsafe {
