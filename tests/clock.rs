@@ -2,11 +2,14 @@
 
 mod helpers;
 
-use helpers::{Example, PATIENCE, path, run, start, start_command};
+use helpers::{Example, PATIENCE, run, start};
+#[cfg(target_os = "linux")]
+use helpers::{path, start_command};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpStream,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };

@@ -6,14 +6,12 @@ use futures_util::StreamExt;
 use gambol::{
     io::{AsyncReadExt, AsyncWriteExt, ErrorKind},
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant, timeout},
+    time::{Duration, timeout},
 };
-use helpers::{PATIENCE, assert_success, at_most, in_child, is_child};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use helpers::{PATIENCE, at_most};
 use socket2::SockRef;
 use std::{
     collections::HashSet,
-    fs::File,
     net,
     sync::{Arc, Mutex},
 };
@@ -134,71 +132,79 @@ async fn std_listeners_come_and_go() {
     assert_eq!(peer, client.local_addr().unwrap());
 }
 
-/// Takes all descriptors but none of those that are open.
-fn exhaust_descriptors() -> (Vec<File>, Rlimit) {
-    let before = getrlimit(Resource::Nofile);
-    let highest = std::fs::read_dir("/proc/self/fd")
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap())
-        .max()
-        .unwrap();
-    setrlimit(Resource::Nofile, Rlimit { current: Some(highest + 1), maximum: before.maximum }).unwrap();
-    let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-    }
-    (files, before)
-}
-
 #[cfg(target_os = "linux")]
-#[test]
-fn without_descriptors_accept_errs_now_and_then_and_goes_on_when_they_return() {
-    const CLIENTS: usize = 5;
-    const TASKS: usize = 3;
-    if !is_child() {
-        let name = "without_descriptors_accept_errs_now_and_then_and_goes_on_when_they_return";
-        return assert_success(&in_child(name));
+mod out_of_descriptors {
+    use super::*;
+    use gambol::time::Instant;
+    use helpers::{assert_success, in_child, is_child};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::fs::File;
+
+    /// Takes all descriptors but none of those that are open.
+    fn exhaust_descriptors() -> (Vec<File>, Rlimit) {
+        let before = getrlimit(Resource::Nofile);
+        let highest = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap())
+            .max()
+            .unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(highest + 1), maximum: before.maximum }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        (files, before)
     }
-    gambol::block_on(async {
-        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let address = listener.local_addr().unwrap();
-        let (_clients, limit) = {
-            let clients: Vec<_> = (0..CLIENTS).map(|_| net::TcpStream::connect(address).unwrap()).collect();
-            let (files, limit) = exhaust_descriptors();
-            ((clients, files), limit)
-        };
-        let begin = Instant::now();
-        let tasks: Vec<_> = (0..TASKS)
-            .map(|_| {
-                let listener = listener.clone();
-                gambol::spawn(async move {
-                    let (mut accepted, mut errors) = (Vec::new(), Vec::new());
-                    while accepted.len() < CLIENTS {
-                        match timeout(Duration::from_secs(3), listener.accept()).await {
-                            Ok(Ok((stream, _))) => accepted.push(stream),
-                            Ok(Err(error)) => errors.push(error),
-                            // The others have taken the rest.
-                            Err(_) => break,
+
+    #[test]
+    fn accept_errs_now_and_then_and_goes_on_when_they_return() {
+        const CLIENTS: usize = 5;
+        const TASKS: usize = 3;
+        if !is_child() {
+            let name = "out_of_descriptors::accept_errs_now_and_then_and_goes_on_when_they_return";
+            return assert_success(&in_child(name));
+        }
+        gambol::block_on(async {
+            let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+            let address = listener.local_addr().unwrap();
+            let (_clients, limit) = {
+                let clients: Vec<_> = (0..CLIENTS).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+                let (files, limit) = exhaust_descriptors();
+                ((clients, files), limit)
+            };
+            let begin = Instant::now();
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|_| {
+                    let listener = listener.clone();
+                    gambol::spawn(async move {
+                        let (mut accepted, mut errors) = (Vec::new(), Vec::new());
+                        while accepted.len() < CLIENTS {
+                            match timeout(Duration::from_secs(3), listener.accept()).await {
+                                Ok(Ok((stream, _))) => accepted.push(stream),
+                                Ok(Err(error)) => errors.push(error),
+                                // The others have taken the rest.
+                                Err(_) => break,
+                            }
+                            if begin.elapsed() > Duration::from_millis(400) {
+                                setrlimit(Resource::Nofile, limit).unwrap();
+                            }
                         }
-                        if begin.elapsed() > Duration::from_millis(400) {
-                            setrlimit(Resource::Nofile, limit).unwrap();
-                        }
-                    }
-                    (accepted.len(), errors)
+                        (accepted.len(), errors)
+                    })
                 })
-            })
-            .collect();
-        let (mut accepted, mut errors) = (0, Vec::new());
-        for task in tasks {
-            let (n, e) = task.await.unwrap();
-            accepted += n;
-            errors.extend(e);
-        }
-        assert_eq!(accepted, CLIENTS);
-        // 5, 10, 20, 40, 80, 160, 320 ms: seven attempts, and some more if several tasks try at the same moment.
-        assert!((2..=7 * TASKS).contains(&errors.len()), "{} errors", errors.len());
-        for error in errors {
-            assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
-        }
-    });
+                .collect();
+            let (mut accepted, mut errors) = (0, Vec::new());
+            for task in tasks {
+                let (n, e) = task.await.unwrap();
+                accepted += n;
+                errors.extend(e);
+            }
+            assert_eq!(accepted, CLIENTS);
+            // 5, 10, 20, 40, 80, 160, 320 ms: seven attempts, and some more if several tasks try at the same moment.
+            assert!((2..=7 * TASKS).contains(&errors.len()), "{} errors", errors.len());
+            for error in errors {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
+            }
+        });
+    }
 }
