@@ -8,8 +8,8 @@ mod copy;
 // The standard streams, by way of the blocking pool.
 mod stdin;
 mod stdout;
-// Those who wait for a standard stream.
-mod waiting;
+// Those who wait for a standard stream or a file.
+pub(crate) mod waiting;
 
 pub use copy::{Copy, copy};
 #[doc(no_inline)]

@@ -1,20 +1,20 @@
-//! Those who wait for a standard stream.
+//! Those who wait for a standard stream or a file.
 
 use std::task::Waker;
 
 /// Wakers, each task's once.
 #[derive(Default)]
-pub(super) struct Waiting(Vec<Waker>);
+pub(crate) struct Waiting(Vec<Waker>);
 
 impl Waiting {
-    pub(super) const fn new() -> Waiting {
+    pub(crate) const fn new() -> Waiting {
         Waiting(Vec::new())
     }
 
     /// Adds a waker that was cloned before the lock around this was taken. One that is not needed is given back, to be
     /// dropped after the lock.
     #[must_use = "drop it when no lock is held"]
-    pub(super) fn enrol(&mut self, waker: Waker) -> Option<Waker> {
+    pub(crate) fn enrol(&mut self, waker: Waker) -> Option<Waker> {
         if self.0.iter().any(|other| other.will_wake(&waker)) {
             return Some(waker);
         }
@@ -24,17 +24,17 @@ impl Waiting {
 
     /// All of them, to be woken when no lock is held.
     #[must_use = "wake them when no lock is held"]
-    pub(super) fn take(&mut self) -> Woken {
+    pub(crate) fn take(&mut self) -> Woken {
         Woken(std::mem::take(&mut self.0))
     }
 }
 
 /// Wakers that are to be woken.
 #[must_use = "wake them when no lock is held"]
-pub(super) struct Woken(Vec<Waker>);
+pub(crate) struct Woken(Vec<Waker>);
 
 impl Woken {
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.0.into_iter().for_each(Waker::wake);
     }
 }
