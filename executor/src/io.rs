@@ -69,8 +69,13 @@ impl<T: AsDescriptor> Io<T> {
     /// As for `new`.
     pub fn new_writable(io: T) -> io::Result<Io<T>> {
         let io = Io::new(io)?;
-        io.source.assume_ready(Direction::Write);
+        io.assume_ready(Direction::Write);
         Ok(io)
+    }
+
+    /// Takes the direction for ready until an operation shows otherwise: the next one is tried without waiting to be told so.
+    pub fn assume_ready(&self, direction: Direction) {
+        self.source.assume_ready(direction);
     }
 
     /// The object.
@@ -134,30 +139,28 @@ impl<T: AsDescriptor> Io<T> {
         reason: Reason,
         mut operation: impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> Poll<io::Result<R>> {
-        let spent = ready!(budget::spend(cx));
-        loop {
-            let ready = match self.source.poll_ready(direction, cx.waker()) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => {
-                    spent.refund();
-                    park(reason);
-                    return Poll::Pending;
-                }
-            };
-            match operation(&self.io) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source.would_block(direction, ready);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(done) => {
-                    if done.short && self.poller.short_clears() {
-                        self.source.clear(direction, ready);
-                    }
-                    return Poll::Ready(Ok(done.value));
-                }
-            }
-        }
+        poll(&self.source, &self.poller, cx, direction, reason, || operation(&self.io))
+    }
+
+    /// As [`poll_io`](Self::poll_io), for an operation that changes the object. Its descriptor is to stay the same; see
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// As for `poll_io`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for `poll_io`.
+    pub fn poll_io_mut<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        reason: Reason,
+        mut operation: impl FnMut(&mut T) -> io::Result<Done<R>>,
+    ) -> Poll<io::Result<R>> {
+        let io = &mut self.io;
+        poll(&self.source, &self.poller, cx, direction, reason, || operation(io))
     }
 
     /// Waits until an operation may be ready, without doing one.
@@ -173,6 +176,42 @@ impl<T: AsDescriptor> Io<T> {
                 spent.refund();
                 park(reason);
                 Poll::Pending
+            }
+        }
+    }
+}
+
+/// See [`Io::poll_io`].
+#[inline]
+fn poll<R>(
+    source: &Source,
+    poller: &Poller,
+    cx: &mut Context<'_>,
+    direction: Direction,
+    reason: Reason,
+    mut operation: impl FnMut() -> io::Result<Done<R>>,
+) -> Poll<io::Result<R>> {
+    let spent = ready!(budget::spend(cx));
+    loop {
+        let ready = match source.poll_ready(direction, cx.waker()) {
+            Poll::Ready(ready) => ready?,
+            Poll::Pending => {
+                spent.refund();
+                park(reason);
+                return Poll::Pending;
+            }
+        };
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                source.would_block(direction, ready);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok(done) => {
+                if done.short && poller.short_clears() {
+                    source.clear(direction, ready);
+                }
+                return Poll::Ready(Ok(done.value));
             }
         }
     }
