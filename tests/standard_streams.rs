@@ -5,17 +5,18 @@
 
 mod helpers;
 
-use futures_util::future::join_all;
+use futures_util::{TryStreamExt, future::join_all};
 use gambol::{
-    io::{AsyncReadExt, AsyncWriteExt, ErrorKind, stdin, stdout},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ErrorKind, IoSlice, stderr, stdin, stdout},
     runtime::Runtime,
     time::{Duration, timeout},
 };
-use helpers::{at_most, is_child};
+use helpers::{PATIENCE, at_most, is_child};
 use std::{
     io::{Read, Write},
     process::{Command, Output, Stdio},
     thread,
+    time::Instant,
 };
 
 /// Runs a test in a child, with pipes, which `talk` serves. The child's stdout has the harness's lines too.
@@ -217,4 +218,157 @@ fn a_broken_pipe_is_an_error() {
         // And told once.
         assert_eq!(stdout.write(b"").await.unwrap(), 0);
     });
+}
+
+#[test]
+fn a_write_of_sixty_four_kibibytes_is_whole() {
+    const SIZE: usize = 64 * 1024;
+    const WRITERS: u8 = 6;
+    const TIMES: usize = 5;
+    if !is_child() {
+        let output = child("a_write_of_sixty_four_kibibytes_is_whole", |stdin, _| drop(stdin));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let begin = text.find("begin").unwrap() + 5;
+        let mut left = output.stdout[begin..].to_vec();
+        for _ in 0..WRITERS as usize * TIMES {
+            // The small ones may stand between the large ones.
+            while left.starts_with(b"[small]") {
+                left.drain(..7);
+            }
+            let first = left[0];
+            assert!((b'A'..b'A' + WRITERS).contains(&first), "{first}");
+            assert!(left[..SIZE].iter().all(|&byte| byte == first));
+            left.drain(..SIZE);
+        }
+        return;
+    }
+    gambol::block_on(async {
+        say("begin").await;
+        let writers = (0..WRITERS).map(|writer| {
+            gambol::spawn(async move {
+                let (block, half) = (vec![b'A' + writer; SIZE], vec![b'A' + writer; SIZE / 2]);
+                for time in 0..TIMES {
+                    // In one buffer or in a row of them.
+                    let n = match time % 2 {
+                        0 => stdout().write(&block).await,
+                        _ => stdout().write_vectored(&[IoSlice::new(&half), IoSlice::new(&half)]).await,
+                    };
+                    assert_eq!(n.unwrap(), SIZE);
+                    assert_eq!(stdout().write(b"[small]").await.unwrap(), 7);
+                }
+                stdout().flush().await.unwrap();
+            })
+        });
+        join_all(writers).await.into_iter().for_each(|result| result.unwrap());
+    });
+}
+
+#[test]
+fn the_error_output_is_begun_at_once_and_shared_with_std() {
+    if !is_child() {
+        let output = child("the_error_output_is_begun_at_once_and_shared_with_std", |stdin, stdout| {
+            wait_for(stdout, "written");
+            drop(stdin);
+        });
+        let text = String::from_utf8(output.stderr).unwrap();
+        for who in ["ours", "std's"] {
+            let lines = text.lines().filter(|line| *line == format!("{who}, a line")).count();
+            assert_eq!(lines, 500, "{who}");
+        }
+        assert!(text.contains("never flushed"));
+        return;
+    }
+    let std = thread::spawn(|| (0..500).for_each(|_| eprintln!("std's, a line")));
+    gambol::block_on(async {
+        for _ in 0..500 {
+            stderr().write_all(b"ours, a line\n").await.unwrap();
+        }
+        stderr().close().await.unwrap();
+        // Once more: a close ends nothing.
+        stderr().write_all(b"never flushed\n").await.unwrap();
+        say("written").await;
+        // Until the parent has seen that; meanwhile it is written, though nobody asks for it.
+        stdin().read_to_end(&mut Vec::new()).await.unwrap();
+        let begin = Instant::now();
+        while at_most(1, stderr().flush()).await.is_none() {
+            assert!(begin.elapsed() < PATIENCE);
+            thread::yield_now();
+        }
+    });
+    std.join().unwrap();
+}
+
+#[test]
+fn streams_that_are_stuck_do_not_hold_up_the_exit() {
+    if !is_child() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "streams_that_are_stuck_do_not_hold_up_the_exit", "--nocapture", "--test-threads=1"])
+            .env("GAMBOL_TEST_CHILD", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Nobody writes to it, and nobody reads from it.
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it does not end");
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        assert_eq!(status.code(), Some(17));
+        return;
+    }
+    gambol::block_on(async {
+        const SHORT: Duration = Duration::from_millis(20);
+        assert!(at_most(1, stdin().read(&mut [0])).await.is_none());
+        assert!(timeout(SHORT, stdout().write_all(&[b'#'; 1_000_000])).await.is_err());
+        assert!(timeout(SHORT, stderr().write_all(&[b'#'; 1_000_000])).await.is_err());
+        assert!(timeout(SHORT, stdout().flush()).await.is_err());
+        assert!(timeout(SHORT, stderr().flush()).await.is_err());
+    });
+    std::process::exit(17);
+}
+
+#[test]
+fn lines_are_read_one_by_one() {
+    if !is_child() {
+        child("lines_are_read_one_by_one", |mut stdin, stdout| {
+            for line in ["one\n", "two\r\n", "\n", "a line in "] {
+                stdin.write_all(line.as_bytes()).unwrap();
+            }
+            wait_for(stdout, "three");
+            stdin.write_all(b"two pieces\nand no end").unwrap();
+        });
+        return;
+    }
+    gambol::block_on(async {
+        let mut lines = BufReader::new(stdin()).lines();
+        for expected in ["one", "two", ""] {
+            assert_eq!(lines.try_next().await.unwrap().unwrap(), expected);
+        }
+        // What a future that is given up has read of a line is kept.
+        assert!(at_most(1, lines.try_next()).await.is_none());
+        say("three").await;
+        let rest: Vec<_> = lines.try_collect().await.unwrap();
+        assert_eq!(rest, ["a line in two pieces", "and no end"]);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn they_know_their_descriptors() {
+    use std::os::fd::{AsFd, AsRawFd};
+    if !is_child() {
+        child("they_know_their_descriptors", |stdin, _| drop(stdin));
+        return;
+    }
+    assert_eq!([stdin().as_raw_fd(), stdout().as_raw_fd(), stderr().as_raw_fd()], [0, 1, 2]);
+    assert_eq!(stderr().as_fd().as_raw_fd(), 2);
+    assert!(!stdin().is_terminal() && !stdout().is_terminal() && !stderr().is_terminal());
 }

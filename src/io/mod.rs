@@ -1,22 +1,36 @@
-//! The I/O traits, copying, and the standard streams.
+//! The I/O traits, copying, streams of all kinds, and the standard ones.
 //!
 //! The traits are those of the `futures` crates, and so are their extensions: bring [`AsyncReadExt`] and [`AsyncWriteExt`] into
 //! scope for `read`, `read_exact`, `write_all`, `flush`, `close` and the rest.
 
 // Everything from here to there.
 mod copy;
+
 // The standard streams, by way of the blocking pool.
 mod stdin;
+
 mod stdout;
-// Those who wait for a standard stream or a file.
+
+mod stderr;
+
+// What the two outputs are; what all three have in common.
+mod output;
+
+mod standard;
+
+// Those who wait for a standard stream, a file, or one in memory.
 pub(crate) mod waiting;
 
 pub use copy::{Copy, copy};
 #[doc(no_inline)]
 pub use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};
 #[doc(no_inline)]
-pub use futures_util::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, BufWriter};
+pub use futures_util::io::{
+    AllowStdIo, AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, BufWriter, Chain, Cursor, Empty,
+    LineWriter, Lines, ReadHalf, Repeat, ReuniteError, Sink, Take, WriteHalf, copy_buf, empty, repeat, sink,
+};
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result, SeekFrom};
+pub use stderr::{Stderr, stderr};
 pub use stdin::{Stdin, stdin};
 pub use stdout::{Stdout, stdout};

@@ -10,7 +10,7 @@
 //! A reader that gives up changes nothing: what its job brings is there for the next reader. A job that was cancelled before
 //! it began puts the buffer back and wakes all, and the first of them starts another, in its own runtime.
 
-use super::waiting::Waiting;
+use super::{standard::descriptor, waiting::Waiting};
 use futures_io::AsyncRead;
 use gambol_executor::{Reason, park, spawn_blocking, spend};
 use std::{
@@ -66,13 +66,28 @@ impl State {
 
 /// The standard input of the process.
 pub fn stdin() -> Stdin {
-    Stdin { _private: () }
+    Stdin { std: io::stdin() }
 }
 
 /// See [`stdin`]. All handles read from the same stream, and may be used by several tasks: each byte goes to one of them.
 ///
 /// A read that is under way does not hold up the end of the program. After the end of input, a read may give more, as on a
-/// terminal.
+/// terminal. What std's handle has buffered comes first.
+///
+/// For lines, put one `BufReader` around it and keep that: what it has read ahead is lost to other handles when it is dropped.
+///
+/// ```no_run
+/// use futures_util::TryStreamExt;
+/// use gambol::io::{self, AsyncBufReadExt, BufReader};
+///
+/// # async fn main_loop() -> io::Result<()> {
+/// let mut lines = BufReader::new(io::stdin()).lines();
+/// while let Some(line) = lines.try_next().await? {
+///     println!("{line}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -83,7 +98,7 @@ pub fn stdin() -> Stdin {
 /// What a read brings after its future was dropped is kept for the next one.
 #[derive(Debug)]
 pub struct Stdin {
-    _private: (),
+    std: io::Stdin,
 }
 
 impl AsyncRead for Stdin {
@@ -121,6 +136,8 @@ impl AsyncRead for Stdin {
         Poll::Pending
     }
 }
+
+descriptor!(Stdin);
 
 /// A read in the blocking pool.
 struct Job {

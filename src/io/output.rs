@@ -1,0 +1,157 @@
+//! The standard output and the standard error output, each of which is one of these.
+//!
+//! As with the standard input, writing may block, so it is done in the blocking pool; and there is one of each in a process, so
+//! all handles share one buffer and at most one job:
+//! 1. A write puts its bytes behind those that wait, if there is room, and starts a job if none is under way.
+//! 2. The job takes all that wait, writes and flushes them, wakes all who are enrolled, and looks again.
+//!
+//! A job that was cancelled before it began puts its bytes back in front and wakes all; the first who flushes or writes starts
+//! another.
+//!
+//! Room is where less than [`CAPACITY`] waits, and then up to as much again is taken: so a line is never torn because the
+//! buffer was nearly full, and a long write is not passed over for ever by short ones that still fit.
+
+use super::waiting::{Waiting, Woken};
+use gambol_executor::{Reason, park, spawn_blocking, spend};
+use std::{
+    io::{self, IoSlice},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+/// Bytes that one write takes at most. Less than twice as many may wait for a job, and as many be in the job's hands.
+const CAPACITY: usize = 64 * 1024;
+
+pub(super) struct Output {
+    state: Mutex<State>,
+    /// Writes all of it and flushes.
+    write: fn(&[u8]) -> io::Result<()>,
+}
+
+struct State {
+    /// What was written and no job has taken yet.
+    buffer: Vec<u8>,
+    /// What went wrong in a job. Told once, to one writer.
+    error: Option<io::Error>,
+    /// A job is under way.
+    writing: bool,
+    waiting: Waiting,
+}
+
+impl Output {
+    pub(super) const fn new(write: fn(&[u8]) -> io::Result<()>) -> Output {
+        let state = State { buffer: Vec::new(), error: None, writing: false, waiting: Waiting::new() };
+        Output { state: Mutex::new(state), write }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn poll_write(&'static self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let nothing = bufs.iter().all(|buf| buf.is_empty());
+        self.poll(cx, |state| {
+            let before = state.buffer.len();
+            if before >= CAPACITY && !nothing {
+                return None;
+            }
+            for buf in bufs {
+                let room = before + CAPACITY - state.buffer.len();
+                state.buffer.extend_from_slice(&buf[..buf.len().min(room)]);
+            }
+            Some(state.buffer.len() - before)
+        })
+    }
+
+    pub(super) fn poll_flush(&'static self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |state| (!state.writing && state.buffer.is_empty()).then_some(()))
+    }
+
+    /// Does `look` until it has a result; in between it waits for a job, which it starts if there is none.
+    fn poll<R>(
+        &'static self,
+        cx: &mut Context<'_>,
+        mut look: impl FnMut(&mut State) -> Option<R>,
+    ) -> Poll<io::Result<R>> {
+        let spent = ready!(spend(cx));
+        let waker = cx.waker().clone();
+        let mut state = self.lock();
+        if let Some(error) = state.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        let found = look(&mut state);
+        let surplus = match &found {
+            Some(_) => Some(waker),
+            None => state.waiting.enrol(waker),
+        };
+        let start = !state.writing && !state.buffer.is_empty();
+        if start {
+            state.writing = true;
+            let buffer = mem::take(&mut state.buffer);
+            drop(state);
+            let job = Job { output: self, buffer };
+            drop(spawn_blocking(move || job.run()));
+            state = self.lock();
+            if !state.writing && !state.buffer.is_empty() {
+                // It did not run and does not stand in a queue.
+                return Poll::Ready(Err(io::Error::other("the runtime is gone")));
+            }
+        }
+        drop(state);
+        drop(surplus);
+        match found {
+            Some(result) => Poll::Ready(Ok(result)),
+            None => {
+                spent.refund();
+                park(Reason::Write);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Writes in the blocking pool.
+struct Job {
+    output: &'static Output,
+    /// What was taken and is not yet written.
+    buffer: Vec<u8>,
+}
+
+impl Job {
+    fn run(mut self) {
+        loop {
+            let result = (self.output.write)(&self.buffer);
+            self.buffer.clear();
+            let mut state = self.output.lock();
+            if let Err(error) = result {
+                state.error = Some(error);
+                state.buffer.clear();
+            }
+            if state.buffer.is_empty() {
+                // The drop hands the buffer back and wakes those who wait.
+                break;
+            }
+            mem::swap(&mut state.buffer, &mut self.buffer);
+            let woken = state.waiting.take();
+            drop(state);
+            woken.wake();
+        }
+    }
+
+    fn end(&mut self) -> Woken {
+        let mut state = self.output.lock();
+        // Usually both are empty, and the larger allocation is kept.
+        self.buffer.append(&mut state.buffer);
+        mem::swap(&mut state.buffer, &mut self.buffer);
+        state.writing = false;
+        state.waiting.take()
+    }
+}
+
+/// Gives the buffer back, also that of a job that was cancelled before it began.
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.end().wake();
+    }
+}
