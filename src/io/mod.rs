@@ -6,6 +6,11 @@
 // Everything from here to there.
 mod copy;
 
+// Streams in memory: one way, both ways.
+mod simplex;
+
+mod duplex;
+
 // The standard streams, by way of the blocking pool.
 mod stdin;
 
@@ -22,6 +27,7 @@ mod standard;
 pub(crate) mod waiting;
 
 pub use copy::{Copy, copy};
+pub use duplex::{DuplexStream, duplex};
 #[doc(no_inline)]
 pub use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};
 #[doc(no_inline)]
@@ -29,6 +35,7 @@ pub use futures_util::io::{
     AllowStdIo, AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, BufWriter, Chain, Cursor, Empty,
     LineWriter, Lines, ReadHalf, Repeat, ReuniteError, Sink, Take, WriteHalf, copy_buf, empty, repeat, sink,
 };
+pub use simplex::{SimplexReader, SimplexWriter, simplex};
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result, SeekFrom};
 pub use stderr::{Stderr, stderr};
