@@ -6,6 +6,9 @@
 // Everything from here to there.
 mod copy;
 
+// Whatever has a descriptor.
+mod async_fd;
+
 // Streams in memory: one way, both ways.
 mod simplex;
 
@@ -26,6 +29,7 @@ mod standard;
 // Those who wait for a standard stream, a file, or one in memory.
 pub(crate) mod waiting;
 
+pub use async_fd::Async;
 pub use copy::{Copy, copy};
 pub use duplex::{DuplexStream, duplex};
 #[doc(no_inline)]
@@ -35,6 +39,8 @@ pub use futures_util::io::{
     AllowStdIo, AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, BufWriter, Chain, Cursor, Empty,
     LineWriter, Lines, ReadHalf, Repeat, ReuniteError, Sink, Take, WriteHalf, copy_buf, empty, repeat, sink,
 };
+#[doc(no_inline)]
+pub use gambol_executor::AsDescriptor;
 pub use simplex::{SimplexReader, SimplexWriter, simplex};
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result, SeekFrom};
