@@ -1,7 +1,8 @@
 //! The I/O traits, copying, streams of all kinds, and the standard ones.
 //!
 //! The traits are those of the `futures` crates, and so are their extensions: bring [`AsyncReadExt`] and [`AsyncWriteExt`] into
-//! scope for `read`, `read_exact`, `write_all`, `flush`, `close` and the rest.
+//! scope for `read`, `read_exact`, `write_all`, `flush`, `close` and the rest. With the feature `tokio-io`, gambol's types have
+//! tokio's traits as well.
 
 // Everything from here to there.
 mod copy;
@@ -13,6 +14,9 @@ mod async_fd;
 mod simplex;
 
 mod duplex;
+
+// Any stream in two parts.
+mod split;
 
 // The standard streams, by way of the blocking pool.
 mod stdin;
@@ -42,6 +46,7 @@ pub use futures_util::io::{
 #[doc(no_inline)]
 pub use gambol_executor::AsDescriptor;
 pub use simplex::{SimplexReader, SimplexWriter, simplex};
+pub use split::split;
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result, SeekFrom};
 pub use stderr::{Stderr, stderr};
