@@ -1,1 +1,109 @@
 //! tokio's I/O traits on gambol's types, with the feature `tokio-io`.
+//!
+//! They are the other traits under another name: each method calls its sibling of `futures_io`, so waiting, waking and
+//! errors are the same, and nothing of tokio runs. A type gets them by one line at the end of this file.
+//!
+//! tokio reads into buffers that need not be initialised. They are zeroed here before they are given to a reader that knows
+//! `&mut [u8]` only: not more than [`ZEROED_AT_ONCE`] for one read, and nothing that is initialised already, as all is for who
+//! reads into a `&mut [u8]`, and most for who keeps the `ReadBuf`.
+//!
+//! Measured on loopback, in a round trip of 100 bytes (12.4 µs), with a buffer that is never initialised: zeroing
+//! 8 KiB costs 2 %, 16 KiB 4 %, 64 KiB 12 %, 1 MiB 220 %. Reads of bulk are as fast in pieces of 16 KiB as in larger ones. To
+//! read straight into such memory, by a second road through every type, would save those 4 %; it was left.
+
+use crate::{
+    io::{AsDescriptor, Async, DuplexStream, SimplexReader, SimplexWriter, Stderr, Stdin, Stdout},
+    net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf},
+};
+use std::{
+    io::{IoSlice, Result},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::ReadBuf;
+
+/// Bytes that are zeroed for one read at most.
+const ZEROED_AT_ONCE: usize = 16 * 1024;
+
+/// Room for one read in `buf`.
+fn room<'a>(buf: &'a mut ReadBuf<'_>) -> &'a mut [u8] {
+    let initialized = buf.initialized().len() - buf.filled().len();
+    let room = buf.remaining().min(initialized.max(ZEROED_AT_ONCE));
+    buf.initialize_unfilled_to(room)
+}
+
+/// Traits for a type, which has the siblings of `futures_io`: `tokio_io!(Type: AsyncRead AsyncWrite)`. Its parameters stand
+/// in brackets before it.
+macro_rules! tokio_io {
+    ([$($generics:tt)*] $type:ty: AsyncRead $($more:ident)*) => {
+        impl<$($generics)*> tokio::io::AsyncRead for $type
+        where
+            Self: futures_io::AsyncRead,
+        {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+                let n = ready!(futures_io::AsyncRead::poll_read(self, cx, room(buf)))?;
+                buf.advance(n);
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        tokio_io!([$($generics)*] $type: $($more)*);
+    };
+    ([$($generics:tt)*] $type:ty: AsyncWrite $($more:ident)*) => {
+        impl<$($generics)*> tokio::io::AsyncWrite for $type
+        where
+            Self: futures_io::AsyncWrite,
+        {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+                futures_io::AsyncWrite::poll_write(self, cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<Result<usize>> {
+                futures_io::AsyncWrite::poll_write_vectored(self, cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+                futures_io::AsyncWrite::poll_flush(self, cx)
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+                futures_io::AsyncWrite::poll_close(self, cx)
+            }
+        }
+
+        tokio_io!([$($generics)*] $type: $($more)*);
+    };
+    ([$($generics:tt)*] $type:ty:) => {};
+    ($type:ty: $($traits:ident)+) => {
+        tokio_io!([] $type: $($traits)+);
+    };
+}
+
+tokio_io!(TcpStream: AsyncRead AsyncWrite);
+tokio_io!(&TcpStream: AsyncRead AsyncWrite);
+tokio_io!(ReadHalf<'_>: AsyncRead);
+tokio_io!(WriteHalf<'_>: AsyncWrite);
+tokio_io!(OwnedReadHalf: AsyncRead);
+tokio_io!(OwnedWriteHalf: AsyncWrite);
+
+tokio_io!([T: AsDescriptor] Async<T>: AsyncRead AsyncWrite);
+tokio_io!([T: AsDescriptor] &Async<T>: AsyncRead AsyncWrite);
+
+tokio_io!(DuplexStream: AsyncRead AsyncWrite);
+tokio_io!(&DuplexStream: AsyncRead AsyncWrite);
+tokio_io!(SimplexReader: AsyncRead);
+tokio_io!(&SimplexReader: AsyncRead);
+tokio_io!(SimplexWriter: AsyncWrite);
+tokio_io!(&SimplexWriter: AsyncWrite);
+
+tokio_io!(Stdin: AsyncRead);
+tokio_io!(Stdout: AsyncWrite);
+tokio_io!(Stderr: AsyncWrite);
