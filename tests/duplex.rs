@@ -290,7 +290,20 @@ fn every_task_that_waits_is_woken_once() {
     assert!(read(0).is_pending());
     drop(writer);
     assert_eq!(rung(), [2, 1, 1, 1, 1]);
-    drop(wakers);
+    // An end of either side wakes the writers too.
+    for reader_goes in [false, true] {
+        let bell = Arc::new(Bell(AtomicUsize::new(0)));
+        let waker = Waker::from(bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        let (reader, mut writer) = simplex(1);
+        let mut write = |cx: &mut Context<'_>| Pin::new(&mut &writer).poll_write(cx, b"x");
+        assert!(write(&mut cx).is_ready() && write(&mut cx).is_pending());
+        match reader_goes {
+            true => drop(reader),
+            false => assert!(Pin::new(&mut writer).poll_close(&mut cx).is_ready()),
+        }
+        assert_eq!(bell.0.load(Ordering::Relaxed), 1, "{reader_goes}");
+    }
 }
 
 #[gambol::test]
