@@ -395,11 +395,7 @@ impl Core {
 
     /// Wakes all; a waker that panics keeps no other from being woken.
     pub(crate) fn wake_all(&self, wakers: impl IntoIterator<Item = Waker>) {
-        for waker in wakers {
-            if let Err(payload) = contain(|| waker.wake()) {
-                drop_payload(payload);
-            }
-        }
+        wakers.into_iter().for_each(wake);
     }
 
     /// Cancels what stands in the queues. Returns whether there was anything.
@@ -593,6 +589,13 @@ pub(crate) fn run_cancelled(runnable: Runnable) {
     runnable.run();
     drop(inside);
     drop(waker);
+}
+
+/// Wakes; a panic of the waker ends here, so that those who are to be woken after it are woken.
+pub fn wake(waker: Waker) {
+    if let Err(payload) = contain(|| waker.wake()) {
+        drop_payload(payload);
+    }
 }
 
 /// Drops a panic's payload, whose own drop may panic too.

@@ -3,13 +3,7 @@
 //! An operation tries first if the descriptor may be ready; `WouldBlock` clears the readiness that was seen, and the task is
 //! enrolled. A request so costs one read, one write and its share of a wait in the poller.
 
-use crate::{
-    budget,
-    context::park,
-    core::drop_payload,
-    runtime,
-    task::{Reason, contain},
-};
+use crate::{budget, context::park, core::wake, runtime, task::Reason};
 use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Source};
 use std::{
     fmt, io,
@@ -115,11 +109,7 @@ impl<T: AsDescriptor> Io<T> {
         };
         // Nobody can wait for it any more: who holds a reference keeps us alive. A waker that was left behind by an
         // operation that was dropped is woken for nothing.
-        for waker in wakers {
-            if let Err(payload) = contain(|| waker.wake()) {
-                drop_payload(payload);
-            }
-        }
+        wakers.into_iter().for_each(wake);
         result
     }
 

@@ -42,6 +42,7 @@ mod sync;
 pub use budget::{Spent, has_remaining, spend};
 pub use clock::Instant;
 pub use context::{current_task, park};
+pub use core::wake;
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use io::{Done, Io};
 pub use metrics::Metrics;

@@ -42,6 +42,6 @@ pub(crate) struct Woken(Waiting);
 
 impl Woken {
     pub(crate) fn wake(self) {
-        self.0.first.into_iter().chain(self.0.rest).for_each(Waker::wake);
+        self.0.first.into_iter().chain(self.0.rest).for_each(gambol_executor::wake);
     }
 }

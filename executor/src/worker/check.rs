@@ -266,9 +266,7 @@ impl Local {
         loop {
             let waker = draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
             let Some(waker) = waker else { break };
-            if let Err(payload) = crate::task::contain(|| waker.wake()) {
-                crate::core::drop_payload(payload);
-            }
+            crate::core::wake(waker);
         }
         self.batch.set(false);
     }
