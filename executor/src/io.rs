@@ -153,6 +153,42 @@ impl<T: AsDescriptor> Io<T> {
         poll(&self.source, &self.poller, cx, direction, reason, || operation(io))
     }
 
+    /// Does `operation` now, whether or not anything was told of the descriptor. It is retried on EINTR.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, untouched. After `WouldBlock`, [`poll_ready`](Self::poll_ready) waits for news.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(&T) -> io::Result<Done<R>>,
+    ) -> io::Result<R> {
+        loop {
+            // Looked at before the call: an event that comes after is not taken off by what the call finds.
+            let seen = self.source.ready(direction);
+            match operation(&self.io) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if let Some(seen) = seen
+                        && error.kind() == io::ErrorKind::WouldBlock
+                    {
+                        self.source.would_block(direction, seen);
+                    }
+                    return Err(error);
+                }
+                Ok(done) => {
+                    if let Some(seen) = seen
+                        && done.short
+                        && self.poller.short_clears()
+                    {
+                        self.source.clear(direction, seen);
+                    }
+                    return Ok(done.value);
+                }
+            }
+        }
+    }
+
     /// Waits until an operation may be ready, without doing one.
     ///
     /// # Errors
