@@ -1,14 +1,15 @@
-//! Addresses, and names for them.
+//! What names a place to bind or connect to: addresses, and texts that are or stand for some.
 //!
-//! An address is taken as it is. A name is looked up by the system's resolver, which blocks: so in the blocking pool.
+//! A text is taken apart here, without asking anybody. If it needs the resolver, `lookup.rs` goes on.
 
+use super::lookup::{Addresses, LookupHost};
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
 
 /// What a socket can be bound or connected to: an address, a text such as `"127.0.0.1:80"` or `"example.org:80"`, a pair of host
-/// and port, or several addresses, which are tried in turn.
+/// and port, or several addresses, which are tried in turn. An IPv6 address as a host may stand in brackets or not.
 ///
 /// It is implemented for the types for which std's trait of this name is, and cannot be implemented elsewhere.
 pub trait ToSocketAddrs: sealed::Target {}
@@ -30,37 +31,6 @@ pub enum Resolved {
     Invalid(&'static str),
 }
 
-/// One address without an allocation, or several.
-pub enum Addresses {
-    One(Option<SocketAddr>),
-    Many(std::vec::IntoIter<SocketAddr>),
-}
-
-impl Iterator for Addresses {
-    type Item = SocketAddr;
-
-    fn next(&mut self) -> Option<SocketAddr> {
-        match self {
-            Addresses::One(one) => one.take(),
-            Addresses::Many(many) => many.next(),
-        }
-    }
-}
-
-impl Resolved {
-    /// The addresses; asks the resolver if need be.
-    pub(crate) async fn addresses(self) -> io::Result<Addresses> {
-        match self {
-            Resolved::Addresses(addresses) => Ok(addresses),
-            Resolved::Name(host, port) => {
-                let lookup = move || (host.as_str(), port).to_socket_addrs().map(Addresses::Many);
-                gambol_executor::spawn_blocking(lookup).await?
-            }
-            Resolved::Invalid(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, what)),
-        }
-    }
-}
-
 /// Does `attempt` with each address until one succeeds. The error is that of the last one.
 pub(crate) async fn each<A, T, F>(target: Resolved, mut attempt: A) -> io::Result<T>
 where
@@ -68,21 +38,29 @@ where
     F: Future<Output = io::Result<T>>,
 {
     let mut last = None;
-    for address in target.addresses().await? {
+    for address in LookupHost::new(target).await? {
         match attempt(address).await {
             Ok(done) => return Ok(done),
             Err(error) => last = Some(error),
         }
     }
-    let none = || io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
     Err(last.unwrap_or_else(none))
 }
 
+/// The error when there is no address at all.
+#[cold]
+pub(crate) fn none() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}
+
 fn one(address: impl Into<SocketAddr>) -> Resolved {
-    Resolved::Addresses(Addresses::One(Some(address.into())))
+    Resolved::Addresses(Addresses::one(address.into()))
 }
 
 fn name(host: &str, port: u16) -> Resolved {
+    // The brackets of an address in a URL, which the resolver does not know.
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).filter(|host| host.contains(':'));
+    let host = bare.unwrap_or(host);
     match host.parse::<IpAddr>() {
         Ok(ip) => one((ip, port)),
         Err(_) => Resolved::Name(host.to_owned(), port),
@@ -127,7 +105,7 @@ impl sealed::Target for (Ipv6Addr, u16) {
 
 impl sealed::Target for [SocketAddr] {
     fn target(&self) -> Resolved {
-        Resolved::Addresses(Addresses::Many(Vec::from(self).into_iter()))
+        Resolved::Addresses(Addresses::many(Vec::from(self)))
     }
 }
 

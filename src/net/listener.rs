@@ -1,15 +1,14 @@
 //! Taking connections.
 
-use super::{TcpStream, ToSocketAddrs, address, back_off::BackOff};
+use super::{TcpStream, ToSocketAddrs, address, back_off::BackOff, platform};
 use futures_core::stream::{FusedStream, Stream};
 use gambol_executor::{Direction, Done, Io, Reason, Sleep};
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket};
 use std::{
     fmt, io,
     net::{self, SocketAddr},
-    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -28,6 +27,8 @@ const BACKLOG: i32 = 4096;
 pub struct TcpListener {
     io: Io<net::TcpListener>,
     back_off: BackOff,
+    /// That of [`poll_accept`](Self::poll_accept), which has no future to keep it in.
+    wait: Mutex<Option<Box<Sleep>>>,
 }
 
 impl TcpListener {
@@ -58,10 +59,36 @@ impl TcpListener {
         Accept { listener: self, wait: None }
     }
 
+    /// As [`accept`](Self::accept), for those who write futures by hand.
+    ///
+    /// Any number of tasks may wait for a connection by it. But while the listener waits because descriptors have run out,
+    /// only the task that called last is sure to be woken.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        // Taken out and put back, since wakers are cloned and dropped under a sleep's poll.
+        let mut wait = self.wait().take();
+        let polled = self.poll_accept_with(cx, &mut wait);
+        if wait.is_some() {
+            let mut kept = self.wait();
+            if kept.is_none() {
+                *kept = wait;
+            } else {
+                // Another task was here at the same time. Two sleeps cannot be kept: this one comes again.
+                drop(kept);
+                cx.waker().wake_by_ref();
+            }
+        }
+        polled
+    }
+
     /// The connections as a stream, which does not end. Its errors are those of [`accept`](Self::accept), and do not end it
     /// either.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self, wait: None }
+    }
+
+    /// As [`incoming`](Self::incoming), for a stream that owns the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self, wait: None }
     }
 
     /// The address at which it listens.
@@ -91,6 +118,15 @@ impl TcpListener {
         self.io.get_ref().set_ttl(ttl)
     }
 
+    /// Takes the error that the socket holds and no call has reported yet (`SO_ERROR`).
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it cannot be asked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.io.get_ref().take_error()
+    }
+
     /// Back to std's type, in blocking mode.
     ///
     /// # Errors
@@ -102,12 +138,23 @@ impl TcpListener {
         Ok(listener)
     }
 
+    /// `socket` is in non-blocking mode, and bound.
+    pub(crate) fn listen(socket: Socket, backlog: i32) -> io::Result<TcpListener> {
+        socket.listen(backlog)?;
+        TcpListener::new(socket.into())
+    }
+
+    /// `listener` is in non-blocking mode.
     fn new(listener: net::TcpListener) -> io::Result<TcpListener> {
-        Ok(TcpListener { io: Io::new(listener)?, back_off: BackOff::default() })
+        Ok(TcpListener { io: Io::new(listener)?, back_off: BackOff::default(), wait: Mutex::default() })
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Option<Box<Sleep>>> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `wait` belongs to the caller's future: the sleep in which it waits for the back-off.
-    fn poll_accept(
+    fn poll_accept_with(
         &self,
         cx: &mut Context<'_>,
         wait: &mut Option<Box<Sleep>>,
@@ -121,11 +168,12 @@ impl TcpListener {
                 *wait = Some(Box::new(Sleep::until(until)));
                 continue;
             }
+            let accept = |listener: &net::TcpListener| Ok(Done { value: platform::accept(listener)?, short: false });
             let accepted = ready!(self.io.poll_io(cx, Direction::Read, Reason::Accept, accept));
             let result = accepted.and_then(|(stream, peer)| Ok((TcpStream::new(stream)?, peer)));
             match &result {
                 Ok(_) => self.back_off.succeeded(),
-                Err(error) if is_of_the_connection(error) => continue,
+                Err(error) if platform::is_of_the_connection(error) => continue,
                 Err(_) => self.back_off.failed(),
             }
             return Poll::Ready(result);
@@ -134,50 +182,12 @@ impl TcpListener {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
+    let socket = platform::stream_socket(Domain::for_address(address))?;
+    if platform::REUSE_ADDRESS {
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::new(socket.into())
-}
-
-/// Takes a connection that is already non-blocking and not inherited by children.
-#[cfg(not(target_vendor = "apple"))]
-fn accept(listener: &net::TcpListener) -> io::Result<Done<(net::TcpStream, SocketAddr)>> {
-    use rustix::net::{SocketFlags, acceptfrom_with};
-    let (socket, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    // Some systems give a connection without an address when the peer has already left.
-    let peer = peer.ok_or(Errno::CONNABORTED)?.try_into()?;
-    Ok(Done { value: (socket.into(), peer), short: false })
-}
-
-#[cfg(target_vendor = "apple")]
-fn accept(listener: &net::TcpListener) -> io::Result<Done<(net::TcpStream, SocketAddr)>> {
-    let (stream, peer) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok(Done { value: (stream, peer), short: false })
-}
-
-/// Whether an error of accept(2) speaks of the connection that was first in the queue, and not of us: it is gone, and the next
-/// one may be well. Not `EOPNOTSUPP`, though the manual of Linux lists it: that is also what no listener at all says.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    #[cfg(target_os = "linux")]
-    const SYSTEMS_OWN: &[Errno] = &[Errno::NONET];
-    #[cfg(not(target_os = "linux"))]
-    const SYSTEMS_OWN: &[Errno] = &[];
-    const EVERYWHERE: &[Errno] = &[
-        Errno::CONNABORTED,
-        Errno::CONNRESET,
-        Errno::PROTO,
-        Errno::NETDOWN,
-        Errno::NOPROTOOPT,
-        Errno::HOSTDOWN,
-        Errno::HOSTUNREACH,
-        Errno::NETUNREACH,
-        Errno::TIMEDOUT,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| EVERYWHERE.contains(&errno) || SYSTEMS_OWN.contains(&errno))
+    TcpListener::listen(socket, BACKLOG)
 }
 
 /// Makes a std listener ours; it is put into non-blocking mode.
@@ -190,11 +200,16 @@ impl TryFrom<net::TcpListener> for TcpListener {
     }
 }
 
-impl AsFd for TcpListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+/// As [`TcpListener::into_std`].
+impl TryFrom<TcpListener> for net::TcpListener {
+    type Error = io::Error;
+
+    fn try_from(listener: TcpListener) -> io::Result<net::TcpListener> {
+        listener.into_std()
     }
 }
+
+platform::descriptor!(TcpListener, |this| this.io.get_ref());
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,7 +230,7 @@ impl Future for Accept<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.listener.poll_accept(cx, &mut this.wait)
+        this.listener.poll_accept_with(cx, &mut this.wait)
     }
 }
 
@@ -235,11 +250,34 @@ impl Stream for Incoming<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        this.listener.poll_accept(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
+        this.listener.poll_accept_with(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
     }
 }
 
 impl FusedStream for Incoming<'_> {
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+/// See [`TcpListener::into_incoming`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless they are polled"]
+pub struct IntoIncoming {
+    listener: TcpListener,
+    wait: Option<Box<Sleep>>,
+}
+
+impl Stream for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        this.listener.poll_accept_with(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
+    }
+}
+
+impl FusedStream for IntoIncoming {
     fn is_terminated(&self) -> bool {
         false
     }

@@ -5,8 +5,21 @@
 //!
 //! When its runtime has ended, a socket that would have to wait gives an error ("the runtime is gone").
 
-// Addresses, and names for them.
+// What names a place to connect to.
 mod address;
+
+// The addresses of a name.
+mod lookup;
+
+// One attempt to connect; several of them, of which the first wins.
+mod connecting;
+mod eyeballs;
+
+// Sockets before they are connected or listen.
+mod socket;
+
+// How a silent peer is asked whether it is there.
+mod keepalive;
 
 // Connections.
 mod stream;
@@ -20,7 +33,13 @@ mod listener;
 // Not trying again too soon.
 mod back_off;
 
+// What differs between the operating systems.
+mod platform;
+
 pub use address::ToSocketAddrs;
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-pub use listener::{Accept, Incoming, TcpListener};
+pub use keepalive::Keepalive;
+pub use listener::{Accept, Incoming, IntoIncoming, TcpListener};
+pub use lookup::{Addresses, LookupHost, lookup_host};
+pub use socket::TcpSocket;
 pub use stream::TcpStream;

@@ -1,21 +1,24 @@
 //! Connections.
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, address, halves};
+use super::{
+    Keepalive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf,
+    connecting::Connecting,
+    eyeballs::{self, Race},
+    halves,
+    lookup::LookupHost,
+    platform,
+};
 use futures_io::{AsyncRead, AsyncWrite};
 use gambol_executor::{Direction, Done, Io, Reason};
-use rustix::{
-    io::Errno,
-    net::{SendAncillaryBuffer, SendFlags, sendmsg},
-};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::SockRef;
 use std::{
     fmt,
     future::poll_fn,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     net::{self, Shutdown, SocketAddr},
-    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Buffers that one call takes at most (`UIO_MAXIOV` on Linux, `IOV_MAX` on the BSDs).
@@ -42,17 +45,29 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to the first of the addresses that answers.
     ///
+    /// Of several addresses, IPv6 and IPv4 ones are tried in turn, beginning with the first address. When one has not answered
+    /// within 250 ms, the next is tried beside it; when one fails, the next is tried at once (RFC 8305). The first connection
+    /// that is made is the result, and the other attempts are given up. [`TcpSocket`](super::TcpSocket) connects to one
+    /// address only, with options set before.
+    ///
     /// # Errors
     ///
-    /// The operating system's for the last address: `ConnectionRefused`, `TimedOut` (after minutes; see
-    /// [`timeout`](crate::time::timeout)) and others. `InvalidInput` for a text that is no address. The resolver's for a name
-    /// that cannot be resolved.
+    /// The operating system's: `ConnectionRefused`, `TimedOut` (after minutes; see [`timeout`](crate::time::timeout)) and
+    /// others. Of several addresses, that of the attempt that failed first; one that says that this machine has no way there
+    /// (`NetworkUnreachable` and its like) only if all say so. `InvalidInput` for a text that is no address. The resolver's for
+    /// a name that cannot be resolved.
     ///
     /// # Cancel safety
     ///
-    /// The connection that is being made is given up.
+    /// The connections that are being made are given up.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        address::each(address.target(), connect).await
+        let mut addresses = LookupHost::new(address.target()).await?;
+        if addresses.len() == 1
+            && let Some(address) = addresses.next()
+        {
+            return Connecting::begin(address)?.await;
+        }
+        Race::new(addresses, eyeballs::DELAY, Connecting::begin).await
     }
 
     /// As `read`, but leaves the bytes where they are.
@@ -71,6 +86,64 @@ impl TcpStream {
     /// As [`peek`](Self::peek), for those who write futures by hand.
     pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.io.poll_io(cx, Direction::Read, Reason::Read, |stream| Ok(Done { value: stream.peek(buf)?, short: false }))
+    }
+
+    /// Waits until there is something to read: data, the end, or an error.
+    ///
+    /// It may be told once too often; [`try_read`](Self::try_read) then says `WouldBlock`, and waiting goes on after that.
+    ///
+    /// # Errors
+    ///
+    /// "The runtime is gone".
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn readable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_readable(cx)).await
+    }
+
+    /// As [`readable`](Self::readable), for those who write futures by hand.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_ready(cx, Direction::Read, Reason::Read)
+    }
+
+    /// Waits until there is room to write, or an error.
+    ///
+    /// It may be told once too often; [`try_write`](Self::try_write) then says `WouldBlock`, and waiting goes on after that.
+    ///
+    /// # Errors
+    ///
+    /// "The runtime is gone".
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn writable(&self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_writable(cx)).await
+    }
+
+    /// As [`writable`](Self::writable), for those who write futures by hand.
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_ready(cx, Direction::Write, Reason::Write)
+    }
+
+    /// Reads what is there now.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when nothing is there. Otherwise as for the type.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.io.try_io(Direction::Read, |mut stream| Ok(read(stream.read(buf)?, buf.len())))
+    }
+
+    /// Writes what there is room for now.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when there is no room. Otherwise as for the type.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.io.try_io(Direction::Write, |stream| write(stream, buf))
     }
 
     /// Ends one direction, or both, for all who share the socket. What was written before is still sent.
@@ -150,6 +223,64 @@ impl TcpStream {
         self.io.get_ref().set_ttl(ttl)
     }
 
+    /// What [`set_linger`](Self::set_linger) has set. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        SockRef::from(self).linger()
+    }
+
+    /// How long closing waits for unsent data to be sent (`SO_LINGER`), in whole seconds. None: closing does not wait, and the
+    /// system goes on sending. Zero: unsent data is thrown away, and the peer gets a reset.
+    ///
+    /// Anything but none and zero makes the drop of the connection **block its thread**, in non-blocking mode too. To see
+    /// data off, close the write direction and read until the peer has closed its own.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(self).set_linger(linger)
+    }
+
+    /// Whether the system asks a silent peer whether it is still there (`SO_KEEPALIVE`). Default: no.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn keepalive(&self) -> io::Result<bool> {
+        SockRef::from(self).keepalive()
+    }
+
+    /// Sets what [`keepalive`](Self::keepalive) gets.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
+        SockRef::from(self).set_keepalive(on)
+    }
+
+    /// Switches [`keepalive`](Self::keepalive) on and decides when the system asks, and how often.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn set_tcp_keepalive(&self, keepalive: &Keepalive) -> io::Result<()> {
+        SockRef::from(self).set_tcp_keepalive(keepalive.as_socket2())
+    }
+
+    /// Takes the error that the socket holds and no call has reported yet (`SO_ERROR`).
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it cannot be asked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.io.get_ref().take_error()
+    }
+
     /// Back to std's type, in blocking mode.
     ///
     /// # Errors
@@ -165,35 +296,9 @@ impl TcpStream {
     pub(crate) fn new(stream: net::TcpStream) -> io::Result<TcpStream> {
         Ok(TcpStream { io: Io::new_writable(stream)? })
     }
-}
 
-/// Connects to one address. The socket is registered only after the connection was begun: before that the kernel calls a
-/// socket hung up.
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    while let Err(error) = socket.connect(&address.into()) {
-        match Errno::from_io_error(&error) {
-            // To ask again is harmless: the answer tells how far it is.
-            Some(Errno::INTR) => {}
-            Some(Errno::INPROGRESS | Errno::ALREADY | Errno::ISCONN) => break,
-            _ => return Err(error),
-        }
-    }
-    let stream = TcpStream { io: Io::new(socket.into())? };
-    poll_fn(|cx| stream.io.poll_io(cx, Direction::Write, Reason::Connect, connected)).await?;
-    Ok(stream)
-}
-
-/// How the attempt ended; `WouldBlock` if it has not yet.
-fn connected(stream: &net::TcpStream) -> io::Result<Done<()>> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match stream.peer_addr() {
-        Ok(_) => Ok(Done { value: (), short: false }),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
-        Err(error) => Err(error),
+    pub(crate) fn from_io(io: Io<net::TcpStream>) -> TcpStream {
+        TcpStream { io }
     }
 }
 
@@ -201,6 +306,12 @@ fn connected(stream: &net::TcpStream) -> io::Result<Done<()>> {
 fn read(n: usize, room: usize) -> Done<usize> {
     // Zero is the end, which says nothing about the bytes before it.
     Done { value: n, short: n != 0 && n < room }
+}
+
+/// std sends with MSG_NOSIGNAL.
+fn write(mut stream: &net::TcpStream, buf: &[u8]) -> io::Result<Done<usize>> {
+    let n = stream.write(buf)?;
+    Ok(Done { value: n, short: n < buf.len() })
 }
 
 impl AsyncRead for &TcpStream {
@@ -228,11 +339,7 @@ impl AsyncRead for &TcpStream {
 
 impl AsyncWrite for &TcpStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.poll_io(cx, Direction::Write, Reason::Write, |mut stream| {
-            // std sends with MSG_NOSIGNAL.
-            let n = stream.write(buf)?;
-            Ok(Done { value: n, short: n < buf.len() })
-        })
+        self.io.poll_io(cx, Direction::Write, Reason::Write, |stream| write(stream, buf))
     }
 
     fn poll_write_vectored(
@@ -242,7 +349,8 @@ impl AsyncWrite for &TcpStream {
     ) -> Poll<io::Result<usize>> {
         let bufs = &bufs[..bufs.len().min(MAX_BUFFERS)];
         self.io.poll_io(cx, Direction::Write, Reason::Write, |stream| {
-            let n = sendmsg(stream, bufs, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?;
+            // Not by std, which would use writev(2), and that can raise SIGPIPE.
+            let n = SockRef::from(stream).send_vectored_with_flags(bufs, platform::NO_SIGNAL)?;
             Ok(Done { value: n, short: n < bufs.iter().map(|buf| buf.len()).sum() })
         })
     }
@@ -261,28 +369,28 @@ impl AsyncWrite for &TcpStream {
     }
 }
 
-/// On Apple's systems it is an option of the socket, which socket2 sets, and std for those that it accepts.
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-
 halves::delegate_read!(TcpStream, |this| this);
 halves::delegate_write!(TcpStream, |this| this);
 
-/// Makes a std connection ours; it is put into non-blocking mode.
+platform::descriptor!(TcpStream, |this| this.io.get_ref());
+
+/// Makes a std connection ours; it is put into non-blocking mode. One that is still being made will do: the first write waits
+/// until it stands.
 impl TryFrom<net::TcpStream> for TcpStream {
     type Error = io::Error;
 
     fn try_from(stream: net::TcpStream) -> io::Result<TcpStream> {
         stream.set_nonblocking(true)?;
-        TcpStream::new(stream)
+        Ok(TcpStream { io: Io::new(stream)? })
     }
 }
 
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+/// As [`TcpStream::into_std`].
+impl TryFrom<TcpStream> for net::TcpStream {
+    type Error = io::Error;
+
+    fn try_from(stream: TcpStream) -> io::Result<net::TcpStream> {
+        stream.into_std()
     }
 }
 
