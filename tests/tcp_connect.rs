@@ -133,7 +133,7 @@ fn attempts_that_lost_or_were_given_up_are_closed() {
         drop(TcpStream::connect([hangs, hangs, there]).await.unwrap());
         assert_eq!(descriptors(), before, "after a race");
         for polls in 0..4 {
-            // With several addresses under way, and with one; a poll that is awaited is one for the timer.
+            // With several addresses, of which one more is under way at each poll, and with one.
             assert!(at_most(polls, TcpStream::connect([hangs; 8])).await.is_none());
             assert!(at_most(1, TcpStream::connect(hangs)).await.is_none());
             assert_eq!(descriptors(), before, "given up after {polls} polls");

@@ -335,7 +335,7 @@ async fn to_try_is_not_to_wait() {
     let drain = async {
         let mut block = [0; 4096];
         loop {
-            (&reads).read(&mut block).await.unwrap();
+            assert_ne!((&reads).read(&mut block).await.unwrap(), 0);
         }
     };
     let drain = pin!(timeout(PATIENCE, drain));
