@@ -296,7 +296,7 @@ fn every_task_that_waits_is_woken_once() {
         let waker = Waker::from(bell.clone());
         let mut cx = Context::from_waker(&waker);
         let (reader, mut writer) = simplex(1);
-        let mut write = |cx: &mut Context<'_>| Pin::new(&mut &writer).poll_write(cx, b"x");
+        let write = |cx: &mut Context<'_>| Pin::new(&mut &writer).poll_write(cx, b"x");
         assert!(write(&mut cx).is_ready() && write(&mut cx).is_pending());
         match reader_goes {
             true => drop(reader),
