@@ -207,35 +207,36 @@ mod out_of_descriptors {
             }
         });
     }
-}
 
-#[cfg(target_os = "linux")]
-#[test]
-fn without_descriptors_poll_accept_waits_and_goes_on_when_they_return() {
-    if !is_child() {
-        return assert_success(&in_child("without_descriptors_poll_accept_waits_and_goes_on_when_they_return"));
+    #[test]
+    fn without_descriptors_poll_accept_waits_and_goes_on_when_they_return() {
+        if !is_child() {
+            return assert_success(&in_child(
+                "out_of_descriptors::without_descriptors_poll_accept_waits_and_goes_on_when_they_return",
+            ));
+        }
+        gambol::block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (_files, limit) = exhaust_descriptors();
+            let mut errors = 0;
+            let accept = || std::future::poll_fn(|cx| listener.poll_accept(cx));
+            let (_, peer) = loop {
+                match timeout(PATIENCE, accept()).await.expect("it is not woken after the wait") {
+                    Ok(accepted) => break accepted,
+                    Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}"),
+                }
+                errors += 1;
+                // One that gives up in the middle of the wait leaves the wait to the next.
+                assert!(at_most(1, accept()).await.is_none());
+                if errors == 4 {
+                    setrlimit(Resource::Nofile, limit).unwrap();
+                }
+            };
+            assert_eq!(peer, client.local_addr().unwrap());
+            assert_eq!(errors, 4);
+        });
     }
-    gambol::block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (_files, limit) = exhaust_descriptors();
-        let mut errors = 0;
-        let accept = || std::future::poll_fn(|cx| listener.poll_accept(cx));
-        let (_, peer) = loop {
-            match timeout(PATIENCE, accept()).await.expect("it is not woken after the wait") {
-                Ok(accepted) => break accepted,
-                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}"),
-            }
-            errors += 1;
-            // One that gives up in the middle of the wait leaves the wait to the next.
-            assert!(at_most(1, accept()).await.is_none());
-            if errors == 4 {
-                setrlimit(Resource::Nofile, limit).unwrap();
-            }
-        };
-        assert_eq!(peer, client.local_addr().unwrap());
-        assert_eq!(errors, 4);
-    });
 }
 
 #[gambol::test]
