@@ -5,7 +5,7 @@ mod helpers;
 use gambol::{
     io::{AsyncReadExt, AsyncWriteExt, ErrorKind},
     net::{Keepalive, TcpListener, TcpSocket, TcpStream},
-    time::{Duration, Instant, timeout},
+    time::{Duration, timeout},
 };
 use helpers::{PATIENCE, at_most};
 use std::net::{self, Shutdown, SocketAddr};
@@ -36,7 +36,7 @@ mod hang {
         loop {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.set_nonblocking(true).unwrap();
-            let _ = socket.connect(&address.into());
+            super::begin(&socket, address);
             // On the loopback a connection stands before connect returns, unless there is no room for it.
             thread::sleep(Duration::from_millis(50));
             let hangs = socket.peer_addr().is_err();
@@ -66,6 +66,11 @@ impl Executor {
             Executor::Tokio => tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future),
         }
     }
+}
+
+/// Begins to connect a non-blocking socket.
+fn begin(socket: &socket2::Socket, address: SocketAddr) {
+    while socket.connect(&address.into()).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
 }
 
 fn gone() -> SocketAddr {
@@ -104,7 +109,7 @@ fn an_address_that_hangs_is_overtaken_by_the_next() {
         executor.run(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let there = listener.local_addr().unwrap();
-            let begin = Instant::now();
+            let begin = gambol::time::Instant::now();
             let connect = TcpStream::connect([full.address, gone(), there]);
             let stream = timeout(PATIENCE, connect).await.unwrap().unwrap();
             assert_eq!(stream.peer_addr().unwrap(), there);
@@ -285,7 +290,7 @@ async fn a_std_stream_that_is_still_being_connected_may_be_given() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_nonblocking(true).unwrap();
-    let _ = socket.connect(&listener.local_addr().unwrap().into());
+    begin(&socket, listener.local_addr().unwrap());
     let mut client = TcpStream::try_from(net::TcpStream::from(socket)).unwrap();
     timeout(PATIENCE, echo_once(&listener, &mut client)).await.unwrap();
     client.shutdown(Shutdown::Both).unwrap();

@@ -79,16 +79,18 @@ pub(crate) use system::*;
 
 #[cfg(unix)]
 mod system {
-    use rustix::{io::Errno, net::SendFlags};
+    use rustix::io::Errno;
     use std::{ffi::c_int, io};
 
     /// What owns a descriptor.
     pub(crate) use std::os::fd::OwnedFd as Owned;
 
-    /// Sends raise no SIGPIPE. On Apple's systems that is an option of the socket, which socket2 sets, and std for those that
-    /// it accepts.
-    pub(crate) const NO_SIGNAL: c_int =
-        if cfg!(target_vendor = "apple") { 0 } else { SendFlags::NOSIGNAL.bits() as c_int };
+    /// Sends raise no SIGPIPE.
+    #[cfg(not(target_vendor = "apple"))]
+    pub(crate) const NO_SIGNAL: c_int = rustix::net::SendFlags::NOSIGNAL.bits() as c_int;
+    /// There it is an option of the socket, which socket2 sets, and std for those that it accepts.
+    #[cfg(target_vendor = "apple")]
+    pub(crate) const NO_SIGNAL: c_int = 0;
 
     /// Whether a listener asks for `SO_REUSEADDR`, so that a service can be restarted while old connections of it linger.
     pub(crate) const REUSE_ADDRESS: bool = true;
