@@ -65,7 +65,7 @@ pub mod runtime;
 #[doc(hidden)]
 pub mod __private;
 
-pub use gambol_executor::{block_in_place, block_on, spawn, spawn_blocking};
+pub use gambol_executor::{block_in_place, block_on, spawn, spawn_blocking, spawn_local};
 pub use gambol_macros::{main, test};
 pub use task::yield_now;
 pub use time::sleep;

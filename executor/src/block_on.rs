@@ -1,7 +1,11 @@
 //! Running one future on the calling thread.
 //!
-//! The thread polls its future and sleeps in between; it runs no tasks, so nobody else's blocking can hold it up. It works
-//! anywhere. Inside a task the worker steps out first (`worker/block.rs`), so the other tasks go on.
+//! The thread polls its future and sleeps in between; it runs no tasks but those that it has spawned for itself (`local.rs`), so
+//! nobody else's blocking can hold it up. It works anywhere. Inside a task the worker steps out first (`worker/block.rs`), so
+//! the other tasks go on.
+//!
+//! The future and the thread's own tasks take turns: a bounded number of theirs, then the future, if it was woken. Beside such
+//! tasks the future has a budget, as they have.
 //!
 //! One case is different. If all places for workers are taken by blocked tasks, nobody would be left to run what this one
 //! waits for. Then the worker runs tasks here, between two polls of its future (`Out::wait`).
@@ -9,7 +13,8 @@
 use crate::{
     context,
     core::{Core, fork},
-    worker::{self, Worker},
+    local::{Locals, Stay},
+    worker::{self, Worker, block::Out},
 };
 use std::{
     cell::Cell,
@@ -31,23 +36,38 @@ pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
     let signal = Signal::take(out.worker());
     let waker = Waker::from(signal.clone());
     let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    let output = loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            break output;
-        }
-        while !signal.notified.swap(false, Ordering::Acquire) {
-            // We may be in the drop of a task that is being cancelled, and wait for one that stands behind it.
-            if !context::cancel_for_those_above() {
-                out.wait(|| signal.notified.load(Ordering::Acquire));
-            }
-        }
-    };
+    let own = Locals::new(out.worker());
+    // Its end cancels the thread's own tasks, after the future was dropped, also when that has panicked.
+    let stay = Stay::enter(&own);
+    let output = run(future, &mut cx, &signal, stay.locals(), &out);
+    drop(stay);
     drop(waker);
     signal.give_back();
     drop(inside);
     drop(out);
     output
+}
+
+fn run<F: Future>(future: F, cx: &mut Context<'_>, signal: &Signal, locals: &Locals, out: &Out) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if locals.are_used() {
+            context::begin_turn();
+        }
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return output;
+        }
+        loop {
+            let worked = locals.run_some();
+            if signal.notified.swap(false, Ordering::Acquire) {
+                break;
+            }
+            // We may be in the drop of a task that is being cancelled, and wait for one that stands behind it.
+            if !worked && !context::cancel_for_those_above() {
+                out.wait(|| signal.notified.load(Ordering::Acquire) || locals.are_ready());
+            }
+        }
+    }
 }
 
 /// Wakes the thread that is in `block_on`.

@@ -6,6 +6,7 @@
 use crate::{
     budget, clock,
     core::{self, Core},
+    local::Locals,
     task::{Extra, Id, Meta, Reason},
     worker::Local,
 };
@@ -35,6 +36,9 @@ pub(crate) struct Context {
     cancelling: Cell<Chain>,
     /// The runtime whose thread this is, whatever it does now.
     thread_of: Cell<Option<&'static Core>>,
+    /// The thread's own tasks (`local.rs`), on the stack of its outermost `block_on`. Null outside of one, and while a worker
+    /// runs tasks inside one.
+    locals: Cell<*const Locals>,
 }
 
 /// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
@@ -51,6 +55,7 @@ thread_local! {
             nested: Cell::new(0),
             cancelling: Cell::new([None; 4]),
             thread_of: Cell::new(None),
+            locals: Cell::new(ptr::null()),
         }
     };
 }
@@ -91,6 +96,14 @@ impl Context {
         unsafe { self.meta.get().as_ref() }
     }
 
+    /// The thread's own tasks, if it is in a `block_on`.
+    #[inline]
+    pub(crate) fn locals(&self) -> Option<&Locals> {
+        // SAFETY: the pointer is set by a `block_on` further up on this thread's stack, and cleared before that ends. The
+        // reference does not leave the closure of `with`, and no code in such a closure ends a `block_on`.
+        unsafe { self.locals.get().as_ref() }
+    }
+
     pub(crate) fn count_budget_yield(&self) {
         if let Some(local) = self.local() {
             local.worker.counters.budget_yields.bump();
@@ -105,6 +118,7 @@ pub(crate) struct Before {
     core: Option<&'static Core>,
     meta: *const Meta,
     budget: u8,
+    locals: *const Locals,
 }
 
 impl Drop for Before {
@@ -115,6 +129,7 @@ impl Drop for Before {
             cx.core.set(self.core);
             cx.meta.set(self.meta);
             cx.budget.set(self.budget);
+            cx.locals.set(self.locals);
         });
     }
 }
@@ -126,6 +141,7 @@ fn save(cx: &Context) -> Before {
         core: cx.core.get(),
         meta: cx.meta.get(),
         budget: cx.budget.get(),
+        locals: cx.locals.get(),
     }
 }
 
@@ -141,6 +157,7 @@ pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
         cx.outside.set(ptr::null());
         cx.core.set(Some(local.worker.core));
         cx.meta.set(ptr::null());
+        cx.locals.set(ptr::null());
         before
     })
 }
@@ -167,6 +184,33 @@ pub(crate) fn leave_worker() -> Before {
         cx.budget.set(budget::UNLIMITED);
         before
     })
+}
+
+/// The thread enters a `block_on`. Some: it is in one already, further up, whose tasks these are. None: `own` are the thread's
+/// tasks until `leave_locals`.
+///
+/// # Safety
+///
+/// If the result is None, `leave_locals` is called before `own` ends.
+pub(crate) unsafe fn enter_locals(own: &Locals) -> Option<&Locals> {
+    with(|cx| {
+        // SAFETY: as in `Context::locals`; the reference ends with `own`, which lies further down on the same stack.
+        let outer = unsafe { cx.locals.get().as_ref() };
+        if outer.is_none() {
+            cx.locals.set(own);
+        }
+        outer
+    })
+}
+
+/// The thread leaves its outermost `block_on`.
+pub(crate) fn leave_locals() {
+    with(|cx| cx.locals.set(ptr::null()));
+}
+
+/// The main future of a `block_on` that has others beside it begins a turn.
+pub(crate) fn begin_turn() {
+    with(|cx| cx.budget.set(budget::FULL));
 }
 
 /// Takes a runtime off the thread's chain when it is dropped.
@@ -289,15 +333,22 @@ pub(crate) fn register(waker: &Waker) -> u32 {
     let waker = waker.clone();
     with(|cx| {
         let meta = cx.meta().expect("a task registers itself");
-        // A task in a block_on is polled by nobody; a blocking job is never Pending; so this thread is a worker.
-        cx.local().expect("tasks are polled by workers").register(waker, meta)
+        // A blocking job is never Pending; so this thread is a worker, or the one whose own task this is.
+        match cx.local() {
+            Some(local) => local.register(waker, meta),
+            None => cx.locals().expect("tasks are polled by workers, or by a block_on").register(waker, meta),
+        }
     })
 }
 
 /// The running task's future was dropped.
 pub(crate) fn task_finished() {
-    let waker = with(|cx| {
+    let wakers = with(|cx| {
         let meta = cx.meta().expect("a task is dropped by the executor only");
+        let listed = match cx.local() {
+            Some(_) => None,
+            None => cx.locals().and_then(|locals| locals.forget(meta.id)),
+        };
         let waker = match cx.local() {
             Some(local) => {
                 local.worker.counters.finished.bump();
@@ -307,7 +358,9 @@ pub(crate) fn task_finished() {
                 let core = core(meta.id.core());
                 core.counters.finished.bump_shared();
                 // SAFETY: the index was just taken out of the metadata, so nobody removes it twice.
-                meta.unregister().and_then(|index| unsafe { core.registry.remove(index, None) })
+                meta.unregister().and_then(|index| unsafe {
+                    if listed.is_some() { core.unregister_local(index) } else { core.registry.remove(index, None) }
+                })
             }
         };
         // After the step before: who makes an abort cell meanwhile either sees the task registered no more, or is seen here.
@@ -317,10 +370,10 @@ pub(crate) fn task_finished() {
         // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
         // awaiter's waker may ask for the current task.
         cx.meta.set(ptr::null());
-        waker
+        (waker, listed)
     });
     // The cell outlives this: the `Runnable` that is being run holds it.
-    drop(waker);
+    drop(wakers);
 }
 
 #[cold]

@@ -31,7 +31,7 @@ use crate::{
     queue::{Injector, Item, Job},
     runtime::Config,
     shard::Shard,
-    task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Registry, Runnable, contain},
+    task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Owned, Registry, Runnable, contain},
     trace::{Event, Tracer},
     worker::{
         self,
@@ -57,6 +57,9 @@ use std::{
 const MAX_CORES: usize = 4096;
 /// Shards for threads that are no workers.
 const FOREIGN_SHARDS: usize = 4;
+
+/// The place of `spawn_local`'s tasks in the registry, behind the workers'.
+const LOCALS: u16 = MAX_WORKERS as u16;
 
 /// Takes tasks.
 pub(crate) const OPEN: u8 = 0;
@@ -93,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) injector: Injector,
     pub(crate) table: Table,
     pub(crate) registry: Registry,
+    /// The registry's side for the tasks of `spawn_local`, whichever thread they stay on. It counts as one more worker's there.
+    locals: Mutex<Owned>,
     pub(crate) driver: Driver,
     pub(crate) foreign: [Shard; FOREIGN_SHARDS],
     pub(crate) monitor: Monitor,
@@ -146,7 +151,8 @@ impl Core {
             seat: Seat::new(),
             injector: Injector::new(),
             table: Table::new(),
-            registry: Registry::new(MAX_WORKERS),
+            registry: Registry::new(MAX_WORKERS + 1),
+            locals: Mutex::default(),
             driver: Driver::new(),
             foreign: std::array::from_fn(|_| Shard::new(slot)),
             monitor: Monitor::new(),
@@ -272,14 +278,56 @@ impl Core {
     pub(crate) fn spawn_blocking<T: Send + 'static>(
         &'static self,
         job: impl FnOnce() -> T + Send + 'static,
+        name: Option<Box<str>>,
         location: &'static Location<'static>,
     ) -> JoinHandle<T> {
         fork::check();
         let id = self.next_id();
-        let (runnable, task) = cell(id, None, location, async move { job() }, WithInfo(schedule_blocking));
+        let (runnable, task) = cell(id, name, location, async move { job() }, WithInfo(schedule_blocking));
         self.counters.spawned.bump_shared();
         self.pool.push(self, runnable);
         JoinHandle::new(task)
+    }
+
+    /// Makes the cell of a task that stays on its thread; to queue it is the caller's.
+    pub(crate) fn local_cell<F>(
+        &'static self,
+        future: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+        schedule: impl Fn(Runnable) + Send + Sync + 'static,
+    ) -> (Runnable, JoinHandle<F::Output>)
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        fork::check();
+        let id = self.next_id();
+        let (runnable, task) = async_task::Builder::new()
+            .metadata(meta(id, name, location))
+            .spawn_local(move |_| Contained::new(future), schedule);
+        self.counters.spawned.bump_shared();
+        self.trace(|| Event::Spawn { id, location });
+        (runnable, JoinHandle::new(task))
+    }
+
+    /// Puts a task that stays on its thread into the registry. `waker` is a waker of the task whose metadata `meta` is.
+    pub(crate) fn register_local(&self, waker: Waker, meta: &Meta) -> u32 {
+        let mut owned = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: of this place, whoever holds the lock is the thread. The waker is the task's own: the only caller is the
+        // running task's container.
+        unsafe { self.registry.insert(LOCALS, &mut owned, waker, meta) }
+    }
+
+    /// Takes such a task out of the registry again.
+    ///
+    /// # Safety
+    ///
+    /// `index` came from `register_local` and is removed once.
+    pub(crate) unsafe fn unregister_local(&self, index: u32) -> Option<Waker> {
+        let mut owned = self.locals.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: as in `register_local`, and the caller's promise.
+        unsafe { self.registry.remove(index, Some((LOCALS, &mut owned))) }
     }
 
     fn next_id(&self) -> Id {
@@ -471,6 +519,15 @@ impl Core {
         closed
     }
 
+    /// A task that nobody of the runtime knows of has had a turn. If it was the last one of a runtime that has ended, the core
+    /// is free.
+    #[inline]
+    pub(crate) fn reuse_if_over(&'static self) {
+        if self.phase() >= CLOSED && self.lease_closed() {
+            self.release();
+        }
+    }
+
     // ---- seeing
 
     /// A trace point outside of a worker.
@@ -554,8 +611,11 @@ where
     F::Output: Send + 'static,
     S: async_task::Schedule<Meta> + Send + Sync + 'static,
 {
-    let extra = name.map(|name| Box::new(Extra::named(id, name)));
-    async_task::Builder::new().metadata(Meta::new(id, location, extra)).spawn(move |_| Contained::new(future), schedule)
+    async_task::Builder::new().metadata(meta(id, name, location)).spawn(move |_| Contained::new(future), schedule)
+}
+
+fn meta(id: Id, name: Option<Box<str>>, location: &'static Location<'static>) -> Meta {
+    Meta::new(id, location, name.map(|name| Box::new(Extra::named(id, name))))
 }
 
 /// Every task's schedule function. A function without captures, so that async-task need not count references for it.

@@ -26,8 +26,9 @@ mod clock;
 mod context;
 // The shared state of a runtime, and how a task gets into a queue.
 mod core;
-// Runtimes as users hold them, `block_on`, and the pool for blocking work.
+// Runtimes as users hold them, `block_on`, its thread's own tasks, and the pool for blocking work.
 mod block_on;
+mod local;
 mod pool;
 mod runtime;
 // Counters and trace points.
@@ -39,7 +40,7 @@ mod trace;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
-pub use budget::{Spent, has_remaining, spend};
+pub use budget::{Spent, has_remaining, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{current_task, park};
 pub use core::wake;
@@ -47,8 +48,8 @@ pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
 pub use runtime::{
-    Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, run_main, run_main_local, spawn,
-    spawn_blocking, spawn_named,
+    Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
+    spawn_blocking, spawn_local,
 };
 pub use sleep::Sleep;
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};

@@ -3,6 +3,7 @@
 use crate::{
     block_on as blocking, context,
     core::{Core, fork},
+    local,
     metrics::Metrics,
     shard::Shard,
     task::{Id, JoinHandle, TaskInfo},
@@ -373,7 +374,7 @@ impl Handle {
     /// Runs a closure that may block, in the blocking pool.
     #[track_caller]
     pub fn spawn_blocking<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.core.spawn_blocking(job, Location::caller())
+        self.core.spawn_blocking(job, None, Location::caller())
     }
 
     /// What the runtime has done so far.
@@ -456,20 +457,63 @@ where
     current().spawn(future, None, Location::caller())
 }
 
-/// As [`spawn`], with a name for the task.
-#[track_caller]
-pub fn spawn_named<F>(name: Box<str>, future: F) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    current().spawn(future, Some(name), Location::caller())
-}
-
 /// Runs a closure that may block, in the current runtime's blocking pool.
 #[track_caller]
 pub fn spawn_blocking<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    current().spawn_blocking(job, Location::caller())
+    current().spawn_blocking(job, None, Location::caller())
+}
+
+/// Starts a task that stays on this thread, which runs it while it is in `block_on`. Its future need not be `Send`.
+///
+/// It belongs to the outermost [`block_on`] of this thread. When that ends, the task is cancelled if it has not finished: its
+/// future is dropped on this thread, and its handle yields an error whose `is_cancelled` is true. Any `block_on` on this
+/// thread runs it, also one inside another local task, up to 16 of them one inside the other.
+///
+/// # Panics
+///
+/// On a thread that is not in [`block_on`], [`Runtime::block_on`] or a local main, and in a task of a worker.
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    local::spawn(None, future)
+}
+
+/// Tasks with a name or none: what `gambol::task::Builder` stands on.
+#[doc(hidden)]
+pub mod named {
+    use super::*;
+
+    /// See [`spawn`](super::spawn); in a runtime of the caller's choice if there is one.
+    #[track_caller]
+    pub fn spawn<F>(handle: Option<&Handle>, name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        handle.map_or_else(current, |handle| handle.core).spawn(future, name, Location::caller())
+    }
+
+    /// See [`spawn_blocking`](super::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<T: Send + 'static>(
+        name: Option<Box<str>>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        current().spawn_blocking(job, name, Location::caller())
+    }
+
+    /// See [`spawn_local`](super::spawn_local).
+    #[track_caller]
+    pub fn spawn_local<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        local::spawn(name, future)
+    }
 }
 
 /// Runs a future on this thread, whichever it is; inside a task the other tasks go on meanwhile.

@@ -1,6 +1,6 @@
 //! Tasks that differ from those that `spawn` makes.
 
-use gambol_executor::JoinHandle;
+use gambol_executor::{Handle, JoinHandle, named};
 
 /// Starts a task with a name.
 ///
@@ -35,9 +35,36 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.name {
-            Some(name) => gambol_executor::spawn_named(name, future),
-            None => gambol_executor::spawn(future),
-        }
+        named::spawn(None, self.name, future)
+    }
+
+    /// Starts the task in the runtime that the handle stands for, as [`Handle::spawn`] does.
+    #[track_caller]
+    pub fn spawn_on<F>(self, handle: &Handle, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        named::spawn(Some(handle), self.name, future)
+    }
+
+    /// Starts a task that stays on this thread, as [`spawn_local`](crate::spawn_local) does.
+    ///
+    /// # Panics
+    ///
+    /// As `spawn_local`: on a thread that is not in `block_on`.
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        named::spawn_local(self.name, future)
+    }
+
+    /// Runs a closure that may block, as [`spawn_blocking`](crate::spawn_blocking) does.
+    #[track_caller]
+    pub fn spawn_blocking<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        named::spawn_blocking(self.name, job)
     }
 }

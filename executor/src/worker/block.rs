@@ -27,7 +27,7 @@ use std::{
 
 /// `block_on`s that run tasks while they wait, one inside the other on one thread, at most. Each takes the stack of a task's
 /// poll; a thread has 2 MiB.
-const NESTED: u8 = 16;
+pub(crate) const NESTED: u8 = 16;
 /// How long a worker that has to look after poller and timers sleeps at most: others may leave them to it unseen.
 const TEND_EVERY: Duration = Duration::from_millis(5);
 

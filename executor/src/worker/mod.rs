@@ -10,7 +10,7 @@
 //! - `block.rs`   a task says that it blocks
 //! - `table.rs`   which workers there are, the spare ones, and the threads
 
-mod block;
+pub(crate) mod block;
 mod check;
 mod run;
 mod search;
