@@ -1,4 +1,4 @@
-//! What the attribute macros call. Not promised to anyone else.
+//! What the macros call. Not promised to anyone else.
 //!
 //! A main or a test runs as an ordinary task if its future is `Send`, and stays on its thread otherwise. Which one it is, is
 //! found by the order in which Rust looks for methods: `(&probe(&future)).road()` first tries [`Either::road`] of `Probe<F>`,
@@ -10,6 +10,9 @@
 //! The result is reported inside the task, so that a result that is not `Send` does not tie main to its thread. The future is
 //! boxed: a main may be large, and without optimization it would be copied from stack frame to stack frame on its way into
 //! the task.
+
+pub use crate::task::Rota;
+pub use futures_util::future::{maybe_done, try_maybe_done};
 
 use gambol_executor as executor;
 use std::{

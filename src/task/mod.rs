@@ -6,12 +6,26 @@
 // Names for tasks.
 mod builder;
 
-// Giving way to others.
+// Giving way to others, or not.
 mod giving_way;
+mod unconstrained;
 
+// Many tasks, awaited as they end; several futures in one task.
+mod join;
+mod join_set;
+
+// Values that belong to a task.
+mod local_key;
+
+pub use crate::task_local;
 pub use builder::Builder;
-pub use gambol_executor::{AbortHandle, Id, JoinError, JoinHandle};
+pub use gambol_executor::{AbortHandle, Id, JoinError, JoinHandle, spawn, spawn_blocking, spawn_local};
 pub use giving_way::{ConsumeBudget, YieldNow, consume_budget, yield_now};
+#[doc(hidden)]
+pub use join::Rota;
+pub use join_set::JoinSet;
+pub use local_key::{AccessError, LocalKey, Scope};
+pub use unconstrained::{Unconstrained, unconstrained};
 
 /// The id of the task that runs this.
 ///
