@@ -16,9 +16,6 @@ use std::{
     sync::Arc,
 };
 
-/// What a job reads at least from a regular file: the way to the pool costs more than copying as much as this.
-const LEAST_READ: usize = 8 * 1024;
-
 /// A job that is to be started when the lock is released.
 #[must_use = "it holds the file until it is started"]
 pub(super) enum Job {
@@ -98,7 +95,7 @@ impl ReadJob {
         let file = self.hold.file();
         // What was read too early of a pipe could not be given back.
         let regular = *self.regular.get_or_insert_with(|| is_regular(file));
-        let want = if regular { self.want.max(LEAST_READ) } else { self.want };
+        let want = if regular { self.want.max(self.ahead.least()) } else { self.want };
         self.ended = match self.ahead.fill(file, want) {
             Ok(0) => Some(Ok(())),
             Ok(_) => None,
