@@ -118,13 +118,13 @@ impl Drop for ReadJob {
 /// Writes, as long as there is something to write.
 pub(super) struct WriteJob {
     hold: Hold,
-    /// What was taken and is not yet written.
+    /// What was taken and is not yet written. Otherwise an empty buffer, without which each job would allocate one anew.
     pieces: Pieces,
 }
 
 impl WriteJob {
-    pub(super) fn new(file: &Arc<fs::File>, state: &Shared) -> WriteJob {
-        WriteJob { hold: Hold::new(file, state), pieces: Pieces::default() }
+    pub(super) fn new(file: &Arc<fs::File>, state: &Shared, spare: Pieces) -> WriteJob {
+        WriteJob { hold: Hold::new(file, state), pieces: spare }
     }
 
     fn run(mut self) {
@@ -139,6 +139,7 @@ impl WriteJob {
                 // Under the lock that found nothing to write, since nobody would see what came between. If this closes the file,
                 // there is nobody left who wants the lock.
                 self.hold.file = None;
+                state.spare = mem::take(&mut self.pieces);
                 let woken = state.end(true);
                 drop(state);
                 return woken.into_iter().for_each(Woken::wake);

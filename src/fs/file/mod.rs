@@ -16,8 +16,6 @@
 //! What was tried and left:
 //! - Joining waiting writes to one large one. Faster by a system call for each, but for much that looks like a file (in
 //!   `/proc`, `/sys`, devices, logs that several processes append to) each write has a meaning of its own.
-//! - Less room for writes than 1 MiB. Writes of 1 MiB took a quarter longer with 512 KiB of it and several times as long with
-//!   64 KiB; smaller ones were the same with all.
 
 mod jobs;
 mod nowait;
@@ -63,6 +61,9 @@ use std::{
 /// A write is done when its bytes are in a buffer, of 1 MiB at most, and a job has been started that writes them; each write
 /// becomes one of its own at the system, if it is not longer than that and the system takes it whole. `flush` waits until the
 /// operating system has them all, [`sync_all`](Self::sync_all) until the disk has.
+///
+/// The buffers are kept until the file is dropped: up to 1 MiB for reading, and twice that for writing, if so much was read or
+/// written at once.
 ///
 /// An error comes from the next operation, whichever it is, once. What could not be written then is kept, and the next write,
 /// `flush`, `close`, `sync_all` or `sync_data` tries again; any other operation that depends on the position gives it up.

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) sought: Option<(SeekFrom, io::Result<u64>)>,
     /// What was written and no job has taken yet. It has a write job in sight, unless `failed` or that was cancelled.
     pub(super) behind: Pieces,
+    /// The other of the two buffers that go round; a write job has it while it runs.
+    pub(super) spare: Pieces,
     /// What went wrong in a write. Told once.
     pub(super) error: Option<io::Error>,
     /// `behind` is what is left of a write that went wrong.
@@ -83,6 +85,7 @@ impl State {
             ended: None,
             sought: None,
             behind: Pieces::default(),
+            spare: Pieces::default(),
             error: None,
             failed: false,
             waiting: Waiting::new(),
@@ -201,7 +204,7 @@ impl State {
     pub(super) fn begin_write(&mut self, file: &Arc<fs::File>, shared: &Shared) -> Job {
         self.begin(Kind::Write);
         self.failed = false;
-        Job::Write(WriteJob::new(file, shared))
+        Job::Write(WriteJob::new(file, shared, mem::take(&mut self.spare)))
     }
 
     pub(super) fn begin_call(&mut self, file: &Arc<fs::File>, shared: &Shared, before: Before) -> Call {
