@@ -28,13 +28,17 @@ mod table; // medians, spreads and ratios
 // On its own: run queues compared, without any runtime.
 mod queues;
 
+// On its own: files.
+mod files;
+
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
        gambol-benches op <workload> <runtime> <n> [--workers n] [--listen address]
        gambol-benches load <address> <requests>
-       gambol-benches queues [--reps n]";
+       gambol-benches queues [--reps n]
+       gambol-benches files [--reps n] [--directory path]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         "op" => child::op(&words),
         "load" => load::main(&words),
         "queues" => queues::main(&words),
+        "files" => files::main(&words),
         child::MEASURE => child::measure(&words),
         _ => Err(USAGE.into()),
     };
