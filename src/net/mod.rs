@@ -24,6 +24,9 @@ mod keepalive;
 // Connections.
 mod stream;
 
+// What connections of all families do alike.
+mod connection;
+
 // A connection in two parts.
 mod halves;
 
@@ -37,9 +40,20 @@ mod back_off;
 mod platform;
 
 pub use address::ToSocketAddrs;
-pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 pub use keepalive::Keepalive;
 pub use listener::{Accept, Incoming, IntoIncoming, TcpListener};
 pub use lookup::{Addresses, LookupHost, lookup_host};
 pub use socket::TcpSocket;
 pub use stream::TcpStream;
+
+/// The part of a [`TcpStream`] that reads; see [`TcpStream::split`].
+pub type ReadHalf<'a> = halves::ReadHalf<'a, TcpStream>;
+/// The part of a [`TcpStream`] that writes; see [`TcpStream::split`]. Closing it ends the write direction; dropping it does not.
+pub type WriteHalf<'a> = halves::WriteHalf<'a, TcpStream>;
+/// The part of a [`TcpStream`] that reads; see [`TcpStream::into_split`].
+pub type OwnedReadHalf = halves::OwnedReadHalf<TcpStream>;
+/// The part of a [`TcpStream`] that writes; see [`TcpStream::into_split`]. Closing or dropping it ends the write direction: the
+/// peer reads what was written, and then the end.
+pub type OwnedWriteHalf = halves::OwnedWriteHalf<TcpStream>;
+/// Why two parts could not be put together: they are not of one [`TcpStream`]. Contains them.
+pub type ReuniteError = halves::ReuniteError<TcpStream>;

@@ -3,26 +3,22 @@
 use super::{
     Keepalive, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf,
     connecting::Connecting,
+    connection::{self, Connection, delegate_read, delegate_write},
     eyeballs::{self, Race},
     halves,
     lookup::LookupHost,
     platform,
 };
-use futures_io::{AsyncRead, AsyncWrite};
 use gambol_executor::{Direction, Done, Io, Reason};
 use socket2::SockRef;
 use std::{
     fmt,
     future::poll_fn,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io,
     net::{self, Shutdown, SocketAddr},
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
-
-/// Buffers that one call takes at most (`UIO_MAXIOV` on Linux, `IOV_MAX` on the BSDs).
-const MAX_BUFFERS: usize = 1024;
 
 /// A TCP connection.
 ///
@@ -134,7 +130,7 @@ impl TcpStream {
     ///
     /// `WouldBlock` when nothing is there. Otherwise as for the type.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.io.try_io(Direction::Read, |mut stream| Ok(read(stream.read(buf)?, buf.len())))
+        connection::try_read(self, buf)
     }
 
     /// Writes what there is room for now.
@@ -143,7 +139,7 @@ impl TcpStream {
     ///
     /// `WouldBlock` when there is no room. Otherwise as for the type.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.io.try_io(Direction::Write, |stream| write(stream, buf))
+        connection::try_write(self, buf)
     }
 
     /// Ends one direction, or both, for all who share the socket. What was written before is still sent.
@@ -302,75 +298,31 @@ impl TcpStream {
     }
 }
 
-/// `n` bytes were read where there was room for `room`.
-fn read(n: usize, room: usize) -> Done<usize> {
-    // Zero is the end, which says nothing about the bytes before it.
-    Done { value: n, short: n != 0 && n < room }
-}
+impl Connection for TcpStream {
+    type Std = net::TcpStream;
+    type Address = SocketAddr;
 
-/// std sends with MSG_NOSIGNAL.
-fn write(mut stream: &net::TcpStream, buf: &[u8]) -> io::Result<Done<usize>> {
-    let n = stream.write(buf)?;
-    Ok(Done { value: n, short: n < buf.len() })
-}
-
-impl AsyncRead for &TcpStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.io.poll_io(cx, Direction::Read, Reason::Read, |mut stream| Ok(read(stream.read(buf)?, buf.len())))
+    fn io(&self) -> &Io<net::TcpStream> {
+        &self.io
     }
 
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let count = bufs.len().min(MAX_BUFFERS);
-        let bufs = &mut bufs[..count];
-        let room = bufs.iter().map(|buf| buf.len()).sum();
-        if room == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        self.io.poll_io(cx, Direction::Read, Reason::Read, |mut stream| Ok(read(stream.read_vectored(bufs)?, room)))
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer_addr()
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.shutdown(how)
     }
 }
 
-impl AsyncWrite for &TcpStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.poll_io(cx, Direction::Write, Reason::Write, |stream| write(stream, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let bufs = &bufs[..bufs.len().min(MAX_BUFFERS)];
-        self.io.poll_io(cx, Direction::Write, Reason::Write, |stream| {
-            // Not by std, which would use writev(2), and that can raise SIGPIPE.
-            let n = SockRef::from(stream).send_vectored_with_flags(bufs, platform::NO_SIGNAL)?;
-            Ok(Done { value: n, short: n < bufs.iter().map(|buf| buf.len()).sum() })
-        })
-    }
-
-    /// What was written is in the kernel's hands already.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Ends the write direction. One that has ended already is not an error.
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match self.shutdown(Shutdown::Write) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        })
-    }
-}
-
-halves::delegate_read!(TcpStream, |this| this);
-halves::delegate_write!(TcpStream, |this| this);
+delegate_read!([] TcpStream, |this| this);
+delegate_read!([] & TcpStream, |this| *this);
+delegate_write!([] TcpStream, |this| this);
+delegate_write!([] & TcpStream, |this| *this);
 
 platform::descriptor!(TcpStream, |this| this.io.get_ref());
 

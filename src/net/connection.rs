@@ -1,0 +1,205 @@
+//! Bytes through a stream socket, of whatever family: one place for what a TCP and a Unix connection do alike.
+//!
+//! The functions are given the connection and do what the traits of `futures-io` ask, or their cousins that do not wait; the
+//! macros at the end make the traits out of them, for the connections, for references to them and for their halves. A blanket
+//! implementation for `&S` is what the orphan rule forbids.
+//!
+//! Writes go through sendmsg, since that is where a flag keeps a broken connection from raising SIGPIPE.
+
+use super::platform::NO_SIGNAL;
+use gambol_executor::{AsDescriptor, Direction, Done, Io, Reason};
+use socket2::SockRef;
+use std::{
+    io::{self, IoSlice, IoSliceMut, Read},
+    net::Shutdown,
+    task::{Context, Poll},
+};
+
+/// Buffers that one call takes at most (`UIO_MAXIOV` on Linux, `IOV_MAX` on the BSDs).
+const MAX_BUFFERS: usize = 1024;
+
+/// A stream socket that is connected. Public only in name: it bounds the halves.
+pub trait Connection {
+    /// Std's type for it.
+    type Std: AsDescriptor;
+    /// Where its ends are.
+    type Address;
+
+    fn io(&self) -> &Io<Self::Std>;
+
+    fn peer_addr(&self) -> io::Result<Self::Address>;
+
+    fn local_addr(&self) -> io::Result<Self::Address>;
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+/// `n` bytes were read where there was room for `room`.
+fn read(n: usize, room: usize) -> Done<usize> {
+    // Zero is the end, which says nothing about the bytes before it.
+    Done { value: n, short: n != 0 && n < room }
+}
+
+fn receive<T: AsDescriptor>(socket: &T, buf: &mut [u8]) -> io::Result<Done<usize>> {
+    let n = (&*SockRef::from(&socket.as_descriptor())).read(buf)?;
+    Ok(read(n, buf.len()))
+}
+
+fn receive_vectored<T: AsDescriptor>(socket: &T, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Done<usize>> {
+    let n = (&*SockRef::from(&socket.as_descriptor())).read_vectored(bufs)?;
+    Ok(read(n, bufs.iter().map(|buf| buf.len()).sum()))
+}
+
+fn send<T: AsDescriptor>(socket: &T, buf: &[u8]) -> io::Result<Done<usize>> {
+    let n = SockRef::from(&socket.as_descriptor()).send_with_flags(buf, NO_SIGNAL)?;
+    Ok(Done { value: n, short: n < buf.len() })
+}
+
+fn send_vectored<T: AsDescriptor>(socket: &T, bufs: &[IoSlice<'_>]) -> io::Result<Done<usize>> {
+    let n = SockRef::from(&socket.as_descriptor()).send_vectored_with_flags(bufs, NO_SIGNAL)?;
+    Ok(Done { value: n, short: n < bufs.iter().map(|buf| buf.len()).sum() })
+}
+
+pub(crate) fn poll_read<S: Connection>(stream: &S, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    if buf.is_empty() {
+        return Poll::Ready(Ok(0));
+    }
+    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive(socket, buf))
+}
+
+pub(crate) fn poll_read_vectored<S: Connection>(
+    stream: &S,
+    cx: &mut Context<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+) -> Poll<io::Result<usize>> {
+    let bufs = at_most_mut(bufs);
+    if bufs.iter().all(|buf| buf.is_empty()) {
+        return Poll::Ready(Ok(0));
+    }
+    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive_vectored(socket, bufs))
+}
+
+pub(crate) fn poll_write<S: Connection>(stream: &S, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    stream.io().poll_io(cx, Direction::Write, Reason::Write, |socket| send(socket, buf))
+}
+
+pub(crate) fn poll_write_vectored<S: Connection>(
+    stream: &S,
+    cx: &mut Context<'_>,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let bufs = at_most(bufs);
+    stream.io().poll_io(cx, Direction::Write, Reason::Write, |socket| send_vectored(socket, bufs))
+}
+
+/// Ends the write direction. One that has ended already is not an error.
+pub(crate) fn close<S: Connection>(stream: &S) -> io::Result<()> {
+    match stream.shutdown(Shutdown::Write) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
+}
+
+pub(crate) fn try_read<S: Connection>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
+    stream.io().try_io(Direction::Read, |socket| receive(socket, buf))
+}
+
+pub(crate) fn try_read_vectored<S: Connection>(stream: &S, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let bufs = at_most_mut(bufs);
+    stream.io().try_io(Direction::Read, |socket| receive_vectored(socket, bufs))
+}
+
+pub(crate) fn try_write<S: Connection>(stream: &S, buf: &[u8]) -> io::Result<usize> {
+    stream.io().try_io(Direction::Write, |socket| send(socket, buf))
+}
+
+pub(crate) fn try_write_vectored<S: Connection>(stream: &S, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let bufs = at_most(bufs);
+    stream.io().try_io(Direction::Write, |socket| send_vectored(socket, bufs))
+}
+
+pub(crate) fn poll_read_ready<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    stream.io().poll_ready(cx, Direction::Read, Reason::Read)
+}
+
+pub(crate) fn poll_write_ready<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    stream.io().poll_ready(cx, Direction::Write, Reason::Write)
+}
+
+fn at_most<'a, 'b>(bufs: &'a [IoSlice<'b>]) -> &'a [IoSlice<'b>] {
+    &bufs[..bufs.len().min(MAX_BUFFERS)]
+}
+
+fn at_most_mut<'a, 'b>(bufs: &'a mut [IoSliceMut<'b>]) -> &'a mut [IoSliceMut<'b>] {
+    let count = bufs.len().min(MAX_BUFFERS);
+    &mut bufs[..count]
+}
+
+/// `AsyncRead` for a type from which a connection can be borrowed.
+macro_rules! delegate_read {
+    ([$($generics:tt)*] $type:ty, |$this:ident| $stream:expr) => {
+        impl<$($generics)*> futures_io::AsyncRead for $type {
+            fn poll_read(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buf: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $crate::net::connection::poll_read($stream, cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $crate::net::connection::poll_read_vectored($stream, cx, bufs)
+            }
+        }
+    };
+}
+
+/// `AsyncWrite` for a type from which a connection can be borrowed.
+macro_rules! delegate_write {
+    ([$($generics:tt)*] $type:ty, |$this:ident| $stream:expr) => {
+        impl<$($generics)*> futures_io::AsyncWrite for $type {
+            fn poll_write(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buf: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $crate::net::connection::poll_write($stream, cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = &*self;
+                $crate::net::connection::poll_write_vectored($stream, cx, bufs)
+            }
+
+            /// What was written is in the kernel's hands already.
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::task::Poll::Ready(Ok(()))
+            }
+
+            /// Ends the write direction. One that has ended already is not an error.
+            fn poll_close(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                let $this = &*self;
+                std::task::Poll::Ready($crate::net::connection::close($stream))
+            }
+        }
+    };
+}
+
+pub(crate) use {delegate_read, delegate_write};
