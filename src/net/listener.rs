@@ -1,15 +1,15 @@
 //! Taking connections.
 
-use super::{TcpStream, ToSocketAddrs, address, back_off::BackOff, platform};
+use super::{TcpStream, ToSocketAddrs, accept::Acceptor, address, platform};
 use futures_core::stream::{FusedStream, Stream};
-use gambol_executor::{Direction, Done, Io, Reason, Sleep};
+use gambol_executor::Sleep;
 use socket2::{Domain, Socket};
 use std::{
     fmt, io,
     net::{self, SocketAddr},
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Connections that the kernel keeps until they are accepted; it cuts this to its own limit (`somaxconn`).
@@ -25,8 +25,7 @@ const BACKLOG: i32 = 4096;
 /// twice as long each time, up to 1 s, and as before after the first success. So a loop that reports the error and goes on uses no
 /// processor time, and serves again when descriptors return. The connections meanwhile wait in the kernel's queue.
 pub struct TcpListener {
-    io: Io<net::TcpListener>,
-    back_off: BackOff,
+    acceptor: Acceptor<net::TcpListener>,
     /// That of [`poll_accept`](Self::poll_accept), which has no future to keep it in.
     wait: Mutex<Option<Box<Sleep>>>,
 }
@@ -97,7 +96,7 @@ impl TcpListener {
     ///
     /// The operating system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.get_ref().local_addr()
+        self.acceptor.get_ref().local_addr()
     }
 
     /// How many routers a packet of the accepted connections may pass (`IP_TTL`).
@@ -106,7 +105,7 @@ impl TcpListener {
     ///
     /// The operating system's.
     pub fn ttl(&self) -> io::Result<u32> {
-        self.io.get_ref().ttl()
+        self.acceptor.get_ref().ttl()
     }
 
     /// Sets what [`ttl`](Self::ttl) gets.
@@ -115,7 +114,7 @@ impl TcpListener {
     ///
     /// The operating system's.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.io.get_ref().set_ttl(ttl)
+        self.acceptor.get_ref().set_ttl(ttl)
     }
 
     /// Takes the error that the socket holds and no call has reported yet (`SO_ERROR`).
@@ -124,7 +123,7 @@ impl TcpListener {
     ///
     /// The operating system's, when it cannot be asked.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.io.get_ref().take_error()
+        self.acceptor.get_ref().take_error()
     }
 
     /// Back to std's type, in blocking mode.
@@ -133,7 +132,7 @@ impl TcpListener {
     ///
     /// The operating system's; the socket is then closed.
     pub fn into_std(self) -> io::Result<net::TcpListener> {
-        let listener = self.io.into_inner()?;
+        let listener = self.acceptor.into_inner()?;
         listener.set_nonblocking(false)?;
         Ok(listener)
     }
@@ -146,7 +145,7 @@ impl TcpListener {
 
     /// `listener` is in non-blocking mode.
     fn new(listener: net::TcpListener) -> io::Result<TcpListener> {
-        Ok(TcpListener { io: Io::new(listener)?, back_off: BackOff::default(), wait: Mutex::default() })
+        Ok(TcpListener { acceptor: Acceptor::new(listener)?, wait: Mutex::default() })
     }
 
     fn wait(&self) -> MutexGuard<'_, Option<Box<Sleep>>> {
@@ -159,25 +158,10 @@ impl TcpListener {
         cx: &mut Context<'_>,
         wait: &mut Option<Box<Sleep>>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            if let Some(sleep) = wait {
-                ready!(Pin::new(sleep).poll(cx));
-                *wait = None;
-            }
-            if let Some(until) = self.back_off.until() {
-                *wait = Some(Box::new(Sleep::until(until)));
-                continue;
-            }
-            let accept = |listener: &net::TcpListener| Ok(Done { value: platform::accept(listener)?, short: false });
-            let accepted = ready!(self.io.poll_io(cx, Direction::Read, Reason::Accept, accept));
-            let result = accepted.and_then(|(stream, peer)| Ok((TcpStream::new(stream)?, peer)));
-            match &result {
-                Ok(_) => self.back_off.succeeded(),
-                Err(error) if platform::is_of_the_connection(error) => continue,
-                Err(_) => self.back_off.failed(),
-            }
-            return Poll::Ready(result);
-        }
+        self.acceptor.poll(cx, wait, |listener| {
+            let (stream, peer) = platform::accept(listener)?;
+            Ok((TcpStream::new(stream)?, peer))
+        })
     }
 }
 
@@ -209,11 +193,11 @@ impl TryFrom<TcpListener> for net::TcpListener {
     }
 }
 
-platform::descriptor!(TcpListener, |this| this.io.get_ref());
+platform::descriptor!(TcpListener, |this| this.acceptor.get_ref());
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io.fmt(f)
+        self.acceptor.get_ref().fmt(f)
     }
 }
 

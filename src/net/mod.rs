@@ -33,6 +33,9 @@ mod halves;
 // Taking connections.
 mod listener;
 
+// What listeners of all families do alike.
+mod accept;
+
 // Not trying again too soon.
 mod back_off;
 
