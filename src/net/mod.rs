@@ -39,6 +39,9 @@ mod accept;
 // Not trying again too soon.
 mod back_off;
 
+// Datagrams.
+mod udp;
+
 // What differs between the operating systems.
 mod platform;
 
@@ -48,6 +51,7 @@ pub use listener::{Accept, Incoming, IntoIncoming, TcpListener};
 pub use lookup::{Addresses, LookupHost, lookup_host};
 pub use socket::TcpSocket;
 pub use stream::TcpStream;
+pub use udp::UdpSocket;
 
 /// The part of a [`TcpStream`] that reads; see [`TcpStream::split`].
 pub type ReadHalf<'a> = halves::ReadHalf<'a, TcpStream>;
