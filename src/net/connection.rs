@@ -118,11 +118,11 @@ pub(crate) fn try_write_vectored<S: Connection>(stream: &S, bufs: &[IoSlice<'_>]
     stream.io().try_io(Direction::Write, |socket| send_vectored(socket, bufs))
 }
 
-pub(crate) fn poll_read_ready<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+pub(crate) fn poll_readable<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     stream.io().poll_ready(cx, Direction::Read, Reason::Read)
 }
 
-pub(crate) fn poll_write_ready<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+pub(crate) fn poll_writable<S: Connection>(stream: &S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     stream.io().poll_ready(cx, Direction::Write, Reason::Write)
 }
 

@@ -89,7 +89,14 @@ impl<S: Connection> Drop for OwnedWriteHalf<S> {
 
 /// The parts that were to be put together, and are not of one connection.
 #[derive(Debug)]
-pub struct ReuniteError<S: Connection>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
+pub struct ReuniteError<S: Connection>(OwnedReadHalf<S>, OwnedWriteHalf<S>);
+
+impl<S: Connection> ReuniteError<S> {
+    /// The parts, as they were given.
+    pub fn into_parts(self) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+        (self.0, self.1)
+    }
+}
 
 impl<S: Connection> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +154,7 @@ macro_rules! reads {
             ///
             /// Nothing is lost.
             pub async fn readable(&self) -> io::Result<()> {
-                poll_fn(|cx| connection::poll_read_ready(self.as_ref(), cx)).await
+                poll_fn(|cx| connection::poll_readable(self.as_ref(), cx)).await
             }
 
             /// Reads what is there now.
@@ -189,7 +196,7 @@ macro_rules! writes {
             ///
             /// Nothing is lost.
             pub async fn writable(&self) -> io::Result<()> {
-                poll_fn(|cx| connection::poll_write_ready(self.as_ref(), cx)).await
+                poll_fn(|cx| connection::poll_writable(self.as_ref(), cx)).await
             }
 
             /// Writes what there is room for now.

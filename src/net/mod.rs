@@ -42,6 +42,10 @@ mod back_off;
 // Datagrams.
 mod udp;
 
+// Sockets of the Unix domain.
+#[cfg(unix)]
+pub mod unix;
+
 // What differs between the operating systems.
 mod platform;
 
@@ -52,6 +56,9 @@ pub use lookup::{Addresses, LookupHost, lookup_host};
 pub use socket::TcpSocket;
 pub use stream::TcpStream;
 pub use udp::UdpSocket;
+#[cfg(unix)]
+#[doc(inline)]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};
 
 /// The part of a [`TcpStream`] that reads; see [`TcpStream::split`].
 pub type ReadHalf<'a> = halves::ReadHalf<'a, TcpStream>;
