@@ -419,6 +419,7 @@ fn bytes_of_a_dropped_read_of_a_pipe_are_kept() {
         assert!(at_most(1, file.read(&mut room)).await.is_none());
         writer.write_all(b"klmnop").unwrap();
         assert_eq!(file.read(&mut room).await.unwrap(), 3);
+        writer.write_all(b"later").unwrap();
         let mut left = [0; 3];
         writer.read_exact(&mut left).unwrap();
         assert_eq!(&left, b"nop");
