@@ -4,8 +4,8 @@
 //! scope for `read`, `read_exact`, `write_all`, `flush`, `close` and the rest. With the feature `tokio-io`, gambol's types have
 //! tokio's traits as well.
 
-// Everything from here to there.
-mod copy;
+// Everything from here to there, and back.
+pub(crate) mod copy;
 
 // Whatever has a descriptor.
 mod async_fd;
@@ -34,7 +34,7 @@ mod standard;
 pub(crate) mod waiting;
 
 pub use async_fd::Async;
-pub use copy::{Copy, copy};
+pub use copy::{Copy, CopyBidirectional, copy, copy_bidirectional};
 pub use duplex::{DuplexStream, duplex};
 #[doc(no_inline)]
 pub use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};

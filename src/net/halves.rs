@@ -254,3 +254,8 @@ macro_rules! peeks {
 
 peeks!(ReadHalf<'_, TcpStream>);
 peeks!(OwnedReadHalf<TcpStream>);
+
+crate::io::copy::spliced!(super::ReadHalf<'_>, |this| this.0.io());
+crate::io::copy::spliced!(super::WriteHalf<'_>, |this| this.0.io());
+crate::io::copy::spliced!(super::OwnedReadHalf, |this| this.0.io());
+crate::io::copy::spliced!(super::OwnedWriteHalf, |this| this.stream.io());

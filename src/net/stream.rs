@@ -326,6 +326,8 @@ delegate_write!([] & TcpStream, |this| *this);
 
 platform::descriptor!(TcpStream, |this| this.io.get_ref());
 
+crate::io::copy::spliced!(TcpStream, |this| &this.io);
+
 /// Makes a std connection ours; it is put into non-blocking mode. One that is still being made will do: the first write waits
 /// until it stands.
 impl TryFrom<net::TcpStream> for TcpStream {

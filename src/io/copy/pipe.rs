@@ -1,0 +1,111 @@
+//! The pipes that shortcuts lead through.
+//!
+//! To make one and to close it costs 8 µs, as much as to copy 30 KB, and it holds two descriptors. So a copy that waits for its
+//! reader gives its pipe back, an idle connection holds none, and a few idle pipes are kept for whoever comes next. A pipe
+//! that has bytes in it is never given to another: it is closed.
+
+use rustix::{
+    io::{self, retry_on_intr},
+    pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
+};
+use std::{
+    mem::MaybeUninit,
+    os::fd::{BorrowedFd, OwnedFd},
+    ptr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Bytes that a pipe takes at most.
+const CAPACITY: usize = 256 * 1024;
+
+/// With less it is not worth while. Where a user has very many pipes, the kernel gives them a page only.
+const LEAST: usize = 64 * 1024;
+
+/// Idle pipes that are kept.
+const KEPT: usize = 16;
+
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+static IDLE: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Pipe>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An empty pipe. None: there is none to be had that would do, for want of descriptors or because the process would get a
+/// signal.
+pub(super) fn take() -> Option<Pipe> {
+    if !broken_pipes_are_quiet() {
+        return None;
+    }
+    let pipe = idle().pop();
+    pipe.or_else(|| Pipe::new().ok().flatten())
+}
+
+/// Gives a pipe back, or closes it.
+pub(super) fn give_back(pipe: Pipe) {
+    if pipe.held == 0 {
+        let mut idle = idle();
+        if idle.len() < KEPT {
+            idle.push(pipe);
+            return;
+        }
+    }
+    // It is closed here, after the lock.
+    drop(pipe);
+}
+
+/// Whether SIGPIPE is ignored, as Rust's start of a program sets it. `splice` raises it when the writer's peer is gone and has no flag
+/// against it, while writing to a socket never does.
+fn broken_pipes_are_quiet() -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with no new action it only writes the present one to `action`, which has room for it.
+    let result = unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: it was zeroed at least, which is a value of each field: numbers, and a function that may be none.
+    result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+/// A pipe, and how much is in it: we alone fill and drain it.
+pub(super) struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    held: usize,
+}
+
+impl Pipe {
+    fn new() -> io::Result<Option<Pipe>> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // Beyond the user's limit it stays as it is.
+        let _ = fcntl_setpipe_size(&writer, CAPACITY);
+        let enough = fcntl_getpipe_size(&writer)? >= LEAST;
+        Ok(enough.then_some(Pipe { reader, writer, held: 0 }))
+    }
+
+    /// Bytes in it.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Moves as much as there is, and room for, from a descriptor into the pipe, which is empty.
+    pub(super) fn fill(&mut self, from: BorrowedFd<'_>) -> io::Result<usize> {
+        debug_assert_eq!(self.held, 0, "EAGAIN could mean that it is full");
+        let n = retry_on_intr(|| splice(from, None, &self.writer, None, CAPACITY, FLAGS))?;
+        self.held = n;
+        Ok(n)
+    }
+
+    /// Moves what is in it, or a part, to a descriptor.
+    pub(super) fn drain(&mut self, to: BorrowedFd<'_>) -> io::Result<usize> {
+        // Exactly what it holds: if more were asked for, the kernel would let the last segment wait for more to come.
+        let n = splice(&self.reader, None, to, None, self.held, FLAGS)?;
+        self.held -= n;
+        Ok(n)
+    }
+
+    /// Reads what is in it, or a part.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = retry_on_intr(|| io::read(&self.reader, &mut *buffer))?;
+        self.held -= n;
+        Ok(n)
+    }
+}
