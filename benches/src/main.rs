@@ -27,6 +27,8 @@ mod table; // medians, spreads and ratios
 
 // On its own: run queues compared, without any runtime.
 mod queues;
+// On its own: one connection's bytes through a proxy.
+mod bulk;
 
 // On its own: files.
 mod files;
@@ -38,7 +40,8 @@ usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n
        gambol-benches op <workload> <runtime> <n> [--workers n] [--listen address]
        gambol-benches load <address> <requests>
        gambol-benches queues [--reps n]
-       gambol-benches files [--reps n] [--directory path]";
+       gambol-benches files [--reps n] [--directory path]
+       gambol-benches bulk [--bytes n] [--reps n] [--roads a,b]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
         "load" => load::main(&words),
         "queues" => queues::main(&words),
         "files" => files::main(&words),
+        "bulk" => bulk::main(&words),
+        bulk::PROXY => bulk::proxy(&words),
         child::MEASURE => child::measure(&words),
         _ => Err(USAGE.into()),
     };
