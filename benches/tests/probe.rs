@@ -22,6 +22,18 @@ fn every_workload_does_its_work_on_every_runtime() {
 }
 
 #[test]
+fn bulk_takes_every_road() {
+    let output = program().args(["bulk", "--reps", "1", "--bytes", "10000000"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    for ours_or_theirs in ["gambol", "gambol-plain", "tokio"] {
+        for way in ["copy", "both"] {
+            assert!(table.contains(&format!("\n{ours_or_theirs}-{way} ")), "{table}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_refused() {
     for words in [
         &["probe", "--rep", "1"][..],
@@ -29,6 +41,7 @@ fn what_is_not_understood_is_refused() {
         &["probe", "--workers", "0"],
         &["op", "sleep", "tokio", "1"],
         &["op", "spawn", "tokio"],
+        &["bulk", "--roads", "nothing"],
         &[],
     ] {
         assert!(!program().args(words).output().unwrap().status.success(), "{words:?}");
