@@ -18,6 +18,10 @@ mod pipe;
 #[cfg(target_os = "linux")]
 mod shortcut;
 
+// The same for descriptors of any kind, tried.
+#[cfg(all(test, target_os = "linux"))]
+mod bare;
+
 // Elsewhere there is none.
 #[cfg(not(target_os = "linux"))]
 #[path = "no_shortcut.rs"]
