@@ -36,6 +36,20 @@ async fn a_named_task_runs_as_any_other() {
 }
 
 #[test]
+fn a_builder_starts_every_kind_of_task() {
+    let another = Runtime::builder().workers(1).name("another").build().unwrap();
+    let builder = task::Builder::new().name("of a kind");
+    gambol::block_on(async {
+        let thread = || std::thread::current().name().unwrap_or_default().to_owned();
+        let here = thread();
+        assert_eq!(builder.clone().spawn_local(async move { thread() }).await.unwrap(), here);
+        assert!(builder.clone().spawn_blocking(thread).await.unwrap().ends_with("-blk"));
+        let on = builder.spawn_on(another.handle(), async move { thread() });
+        assert!(on.await.unwrap().starts_with("another"));
+    });
+}
+
+#[test]
 fn yielding_lets_the_others_run() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let turns = Arc::new(AtomicUsize::new(0));

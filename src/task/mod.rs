@@ -1,6 +1,6 @@
 //! Tasks: awaiting, aborting and naming them, and giving way to others.
 //!
-//! A task is a future that was given to [`spawn`](crate::spawn). It runs on any worker, beside all others, and ends with its
+//! A task is a future that was given to [`spawn`]. It runs on any worker, beside all others, and ends with its
 //! future, with a panic, with [`JoinHandle::abort`], or with its runtime.
 
 // Names for tasks.
