@@ -180,6 +180,7 @@ async fn long_ones_are_cut_and_empty_ones_are_no_end() {
 }
 
 /// Who has filled the receiver's queue before somebody else sends.
+#[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 enum FilledBy {
     ItSelf,

@@ -16,14 +16,12 @@ use gambol::{
     time::{Duration, timeout},
 };
 use helpers::{PATIENCE, assert_success, at_most, in_child, is_child, poll_once};
+#[cfg(target_os = "linux")]
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     io::{Read, Write},
     net::Shutdown,
-    os::{
-        fd::AsFd,
-        unix::net::{self, SocketAddr},
-    },
+    os::{fd::AsFd, unix::net},
     pin::pin,
 };
 
@@ -332,6 +330,7 @@ async fn connecting_fails_as_the_system_says() {
 }
 
 /// A listener of std's whose backlog is full, and those who have filled it.
+#[cfg(target_os = "linux")]
 fn full(directory: &Directory) -> (net::UnixListener, SockAddr, Vec<Socket>) {
     let path = directory.path("listener");
     let address = SockAddr::unix(&path).unwrap();
@@ -465,7 +464,7 @@ fn signals_are_not_seen() {
 #[cfg(target_os = "linux")]
 #[gambol::test]
 async fn abstract_addresses_are_no_files() {
-    use std::os::linux::net::SocketAddrExt;
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
     let address = SocketAddr::from_abstract_name(format!("gambol-stream-{}", std::process::id())).unwrap();
     let listener = UnixListener::bind_addr(&address).unwrap();
     assert_eq!(UnixListener::bind_addr(&address).unwrap_err().kind(), ErrorKind::AddrInUse);
