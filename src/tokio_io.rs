@@ -12,11 +12,17 @@
 //! read straight into such memory, by a second road through every type, would save those 4 %; it was left.
 
 use crate::{
+    fs::File,
     io::{AsDescriptor, Async, DuplexStream, SimplexReader, SimplexWriter, Stderr, Stdin, Stdout},
     net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf},
 };
+#[cfg(unix)]
+use crate::{
+    net::{UnixStream, unix},
+    process::{ChildStderr, ChildStdin, ChildStdout},
+};
 use std::{
-    io::{IoSlice, Result},
+    io::{IoSlice, Result, SeekFrom},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -93,6 +99,44 @@ tokio_io!(ReadHalf<'_>: AsyncRead);
 tokio_io!(WriteHalf<'_>: AsyncWrite);
 tokio_io!(OwnedReadHalf: AsyncRead);
 tokio_io!(OwnedWriteHalf: AsyncWrite);
+
+#[cfg(unix)]
+tokio_io!(UnixStream: AsyncRead AsyncWrite);
+#[cfg(unix)]
+tokio_io!(&UnixStream: AsyncRead AsyncWrite);
+#[cfg(unix)]
+tokio_io!(unix::ReadHalf<'_>: AsyncRead);
+#[cfg(unix)]
+tokio_io!(unix::WriteHalf<'_>: AsyncWrite);
+#[cfg(unix)]
+tokio_io!(unix::OwnedReadHalf: AsyncRead);
+#[cfg(unix)]
+tokio_io!(unix::OwnedWriteHalf: AsyncWrite);
+
+tokio_io!(File: AsyncRead AsyncWrite);
+tokio_io!(&File: AsyncRead AsyncWrite);
+
+/// In two steps, so the file remembers the first.
+impl tokio::io::AsyncSeek for File {
+    fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> Result<()> {
+        self.sought = Some(to);
+        Ok(())
+    }
+
+    fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        let to = self.sought.unwrap_or(SeekFrom::Current(0));
+        let position = ready!(futures_io::AsyncSeek::poll_seek(self.as_mut(), cx, to));
+        self.sought = None;
+        Poll::Ready(position)
+    }
+}
+
+#[cfg(unix)]
+tokio_io!(ChildStdin: AsyncWrite);
+#[cfg(unix)]
+tokio_io!(ChildStdout: AsyncRead);
+#[cfg(unix)]
+tokio_io!(ChildStderr: AsyncRead);
 
 tokio_io!([T: AsDescriptor] Async<T>: AsyncRead AsyncWrite);
 tokio_io!([T: AsDescriptor] &Async<T>: AsyncRead AsyncWrite);

@@ -255,7 +255,16 @@ macro_rules! peeks {
 peeks!(ReadHalf<'_, TcpStream>);
 peeks!(OwnedReadHalf<TcpStream>);
 
-crate::io::copy::spliced!(super::ReadHalf<'_>, |this| this.0.io());
-crate::io::copy::spliced!(super::WriteHalf<'_>, |this| this.0.io());
-crate::io::copy::spliced!(super::OwnedReadHalf, |this| this.0.io());
-crate::io::copy::spliced!(super::OwnedWriteHalf, |this| this.stream.io());
+/// The parts of one kind of connection are known to `io::copy`.
+macro_rules! parts {
+    ($($module:ident)::+) => {
+        crate::io::copy::spliced!($($module)::+::ReadHalf<'_>, |this| this.0.io());
+        crate::io::copy::spliced!($($module)::+::WriteHalf<'_>, |this| this.0.io());
+        crate::io::copy::spliced!($($module)::+::OwnedReadHalf, |this| this.0.io());
+        crate::io::copy::spliced!($($module)::+::OwnedWriteHalf, |this| this.stream.io());
+    };
+}
+
+parts!(super);
+#[cfg(unix)]
+parts!(super::unix);

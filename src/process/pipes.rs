@@ -136,6 +136,10 @@ impl AsyncWrite for ChildStdin {
     }
 }
 
+crate::io::copy::spliced!(ChildStdin, |this| this.io.as_ref());
+crate::io::copy::spliced!(ChildStdout, |this| &this.io);
+crate::io::copy::spliced!(ChildStderr, |this| &this.io);
+
 impl TryFrom<process::ChildStdin> for ChildStdin {
     type Error = io::Error;
 

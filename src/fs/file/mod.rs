@@ -114,6 +114,9 @@ pub struct File {
     /// Jobs let go of it before they say that they have ended, so that a drop after `flush` closes it.
     file: Arc<fs::File>,
     state: Arc<Mutex<State>>,
+    /// Where tokio's `start_seek` wants to go.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) sought: Option<SeekFrom>,
 }
 
 impl File {
@@ -248,7 +251,12 @@ impl File {
     }
 
     fn new(file: fs::File, regular: Option<bool>) -> File {
-        File { file: Arc::new(file), state: Arc::new(Mutex::new(State::new(regular))) }
+        File {
+            file: Arc::new(file),
+            state: Arc::new(Mutex::new(State::new(regular))),
+            #[cfg(feature = "tokio-io")]
+            sought: None,
+        }
     }
 
     /// Does `look` until it finds something; in between it waits for what `begin` says.

@@ -25,8 +25,8 @@ pub(super) struct Bare {
 }
 
 impl Spliced for Bare {
-    fn end(&self) -> &dyn End {
-        self
+    fn end(&self) -> Option<&dyn End> {
+        Some(self)
     }
 }
 

@@ -11,7 +11,10 @@
 //! be had, as the traits are those of `futures-io`; `Any` asks for `'static`, and these are references as often as not.
 //! The identity of a type that is not `'static` is that of the same type with all lifetimes made `'static` (the crate `typeid`).
 
-use crate::net;
+use crate::{
+    net::{self, unix},
+    process,
+};
 use gambol_executor::{AsDescriptor, Direction, Done, Io, Reason};
 use std::{
     any::TypeId,
@@ -53,7 +56,8 @@ impl<T: AsDescriptor + AsFd> End for Io<T> {
 
 /// A type of which reading and writing is reading and writing a descriptor, and nothing else; see `spliced!`.
 pub(crate) trait Spliced {
-    fn end(&self) -> &dyn End;
+    /// None when it is closed.
+    fn end(&self) -> Option<&dyn End>;
 }
 
 /// The descriptor that `object` is, if it is known to be one.
@@ -67,6 +71,14 @@ pub(super) fn known<T: ?Sized>(object: &T) -> Option<&dyn End> {
         .or_else(|| seen_as::<T, net::WriteHalf<'static>>(object))
         .or_else(|| seen_as::<T, net::OwnedReadHalf>(object))
         .or_else(|| seen_as::<T, net::OwnedWriteHalf>(object))
+        .or_else(|| seen_as::<T, net::UnixStream>(object))
+        .or_else(|| seen_as::<T, unix::ReadHalf<'static>>(object))
+        .or_else(|| seen_as::<T, unix::WriteHalf<'static>>(object))
+        .or_else(|| seen_as::<T, unix::OwnedReadHalf>(object))
+        .or_else(|| seen_as::<T, unix::OwnedWriteHalf>(object))
+        .or_else(|| seen_as::<T, process::ChildStdin>(object))
+        .or_else(|| seen_as::<T, process::ChildStdout>(object))
+        .or_else(|| seen_as::<T, process::ChildStderr>(object))
 }
 
 /// `object` as a `K`, or as a reference to one, or as a mutable reference to either.
@@ -74,19 +86,19 @@ fn seen_as<T: ?Sized, K: Spliced + 'static>(object: &T) -> Option<&dyn End> {
     let id = typeid::of::<T>();
     if id == TypeId::of::<K>() {
         // SAFETY: `T` is `K`.
-        Some(unsafe { cast::<T, K>(object) }.end())
+        unsafe { cast::<T, K>(object) }.end()
     } else if id == TypeId::of::<&'static K>() {
         // SAFETY: `T` is `&K`.
-        Some(unsafe { cast::<T, &K>(object) }.end())
+        unsafe { cast::<T, &K>(object) }.end()
     } else if id == TypeId::of::<&'static mut K>() {
         // SAFETY: `T` is `&mut K`.
-        Some(unsafe { cast::<T, &mut K>(object) }.end())
+        unsafe { cast::<T, &mut K>(object) }.end()
     } else if id == TypeId::of::<&'static mut &'static K>() {
         // SAFETY: `T` is `&mut &K`.
-        Some(unsafe { cast::<T, &mut &K>(object) }.end())
+        unsafe { cast::<T, &mut &K>(object) }.end()
     } else if id == TypeId::of::<&'static mut &'static mut K>() {
         // SAFETY: `T` is `&mut &mut K`.
-        Some(unsafe { cast::<T, &mut &mut K>(object) }.end())
+        unsafe { cast::<T, &mut &mut K>(object) }.end()
     } else {
         None
     }

@@ -38,9 +38,11 @@ pub use one_way::{Copy, copy};
 macro_rules! spliced {
     ($type:ty, |$this:ident| $end:expr) => {
         impl $crate::io::copy::Spliced for $type {
-            fn end(&self) -> &dyn $crate::io::copy::End {
+            fn end(&self) -> Option<&dyn $crate::io::copy::End> {
                 let $this = self;
-                $end
+                // In two steps, for a reference and for an option of one.
+                let end: Option<&_> = $end.into();
+                Some(end?)
             }
         }
     };

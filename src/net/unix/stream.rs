@@ -270,6 +270,7 @@ delegate_read!([] UnixStream, |this| this);
 delegate_read!([] & UnixStream, |this| *this);
 delegate_write!([] UnixStream, |this| this);
 delegate_write!([] & UnixStream, |this| *this);
+crate::io::copy::spliced!(UnixStream, |this| &this.io);
 
 /// Makes a std connection ours; it is put into non-blocking mode.
 impl TryFrom<net::UnixStream> for UnixStream {
