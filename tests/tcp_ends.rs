@@ -370,3 +370,29 @@ fn ends_are_told_under_foreign_executors() {
         tokio.block_on(async { tokio::spawn(run(end)).await.unwrap() });
     }
 }
+
+/// A read stops in front of an urgent byte, though there is more behind it.
+#[cfg(target_os = "linux")]
+#[gambol::test]
+async fn what_stands_behind_an_urgent_byte_is_read() {
+    for early in [true, false] {
+        let (mut stream, mut peer) = pair().await;
+        let mut reading = gambol::spawn(async move {
+            let (mut bytes, mut buffer) = (Vec::new(), [0; 64]);
+            while bytes.len() < 20 {
+                let n = stream.read(&mut buffer).await.unwrap();
+                bytes.extend_from_slice(&buffer[..n]);
+            }
+            bytes
+        });
+        if early {
+            // So that it waits when all of it comes.
+            gambol::task::yield_now().await;
+        }
+        peer.write_all(b"before the").unwrap();
+        assert_eq!(rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap(), 1);
+        peer.write_all(b"after it..").unwrap();
+        let bytes = timeout(PATIENCE, &mut reading).await.expect("the reader waits for what is there").unwrap();
+        assert_eq!(bytes, b"before theafter it..");
+    }
+}

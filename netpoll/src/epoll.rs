@@ -309,8 +309,10 @@ impl Timer {
 
 fn occurrence(flags: epoll::EventFlags) -> Occurrence {
     let meaning = [
-        // Urgent data and the attributes of the kernel's file systems: whoever reads shall look.
-        (epoll::EventFlags::IN | epoll::EventFlags::PRI, Occurrence::READABLE),
+        (epoll::EventFlags::IN, Occurrence::READABLE),
+        // A read of TCP stops at an urgent byte, so a short one does not say that nothing stands behind it: the same as with an
+        // end. (Else: the attributes of the kernel's file systems; whoever reads shall look.)
+        (epoll::EventFlags::PRI, Occurrence::READ_CLOSED),
         (epoll::EventFlags::OUT, Occurrence::WRITABLE),
         (epoll::EventFlags::RDHUP, Occurrence::READ_CLOSED),
         (epoll::EventFlags::HUP, Occurrence::READ_CLOSED | Occurrence::WRITE_CLOSED),

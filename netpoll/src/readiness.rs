@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | `READ` | a delivery, `assume` | `clear`, `would_block` | absent while `READ_CLOSED` stands |
 //! | `WRITE` | a delivery, `assume` | `clear`, `would_block` | absent while `WRITE_CLOSED` stands |
-//! | `READ_CLOSED` | a delivery: the peer will send no more | `would_block` of the reader | without `READ` |
+//! | `READ_CLOSED` | a delivery: the peer will send no more, or an urgent byte parts the data | `would_block` of the reader | without `READ` |
 //! | `WRITE_CLOSED` | a delivery: hung up | `would_block` of the writer | without `WRITE` |
 //! | `ERROR` | a delivery | `clear` and `would_block` of either direction | it decides nothing, it informs |
 //! | `READ_WAITERS` | `enrol` | a delivery that sets `READ`, `vacate`, `retire` | with `READ`, `DEREGISTERED` or `GONE` |
@@ -147,7 +147,8 @@ impl Ready {
     /// Whether this direction has ended: the peer sends no more, or the connection is down both ways. The system call will
     /// report it, after the data that is left.
     ///
-    /// A hint: it is set only where the kernel tells (Linux), and taken back if a call gives `WouldBlock` all the same.
+    /// A hint: it is set only where the kernel tells (Linux), also when urgent data is in the way of a read, and taken back if a
+    /// call gives `WouldBlock` all the same.
     pub fn is_closed(self) -> bool {
         self.0 & (READ_CLOSED | WRITE_CLOSED) != 0
     }
