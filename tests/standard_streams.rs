@@ -372,3 +372,36 @@ fn they_know_their_descriptors() {
     assert_eq!(stderr().as_fd().as_raw_fd(), 2);
     assert!(!stdin().is_terminal() && !stdout().is_terminal() && !stderr().is_terminal());
 }
+
+/// Nobody flushes: what is written while the job before it is about to end has to be somebody's.
+#[test]
+fn a_write_that_meets_the_end_of_a_job_is_begun_at_once() {
+    const ROUNDS: usize = 20_000;
+    if !is_child() {
+        child("a_write_that_meets_the_end_of_a_job_is_begun_at_once", |mut stdin, stdout| {
+            wait_for(stdout, "begin");
+            for _ in 0..ROUNDS {
+                wait_for(stdout, "ab");
+                stdin.write_all(b"c").unwrap();
+            }
+        });
+        return;
+    }
+    let (acknowledged, acknowledgements) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        while let Ok(1) = std::io::stdin().read(&mut [0]) {
+            acknowledged.send(()).unwrap();
+        }
+    });
+    gambol::block_on(async {
+        say("begin").await;
+        for round in 0..ROUNDS {
+            stdout().write_all(b"a").await.unwrap();
+            // About as long as the job takes.
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_nanos(round as u64 * 7 % 20_000) {}
+            stdout().write_all(b"b").await.unwrap();
+            assert!(acknowledgements.recv_timeout(PATIENCE).is_ok(), "round {round}: a byte was left in the buffer");
+        }
+    });
+}

@@ -3,7 +3,8 @@
 //! As with the standard input, writing may block, so it is done in the blocking pool; and there is one of each in a process, so
 //! all handles share one buffer and at most one job:
 //! 1. A write puts its bytes behind those that wait, if there is room, and starts a job if none is under way.
-//! 2. The job takes all that wait, writes and flushes them, wakes all who are enrolled, and looks again.
+//! 2. The job takes all that wait, writes and flushes them, wakes all who are enrolled, and looks again. If nothing has come,
+//!    it ends under the lock under which it looked.
 //!
 //! A job that was cancelled before it began puts its bytes back in front and wakes all; the first who flushes or writes starts
 //! another.
@@ -11,7 +12,7 @@
 //! Room is where less than [`CAPACITY`] waits, and then up to as much again is taken: so a line is never torn because the
 //! buffer was nearly full, and a long write is not passed over for ever by short ones that still fit.
 
-use super::waiting::{Waiting, Woken};
+use super::waiting::Waiting;
 use gambol_executor::{Reason, park, spawn_blocking, spend};
 use std::{
     io::{self, IoSlice},
@@ -90,7 +91,7 @@ impl Output {
             state.writing = true;
             let buffer = mem::take(&mut state.buffer);
             drop(state);
-            let job = Job { output: self, buffer };
+            let job = Job { output: self, buffer, under_way: true };
             drop(spawn_blocking(move || job.run()));
             state = self.lock();
             if !state.writing && !state.buffer.is_empty() {
@@ -116,6 +117,8 @@ struct Job {
     output: &'static Output,
     /// What was taken and is not yet written.
     buffer: Vec<u8>,
+    /// It has not ended.
+    under_way: bool,
 }
 
 impl Job {
@@ -128,30 +131,41 @@ impl Job {
                 state.error = Some(error);
                 state.buffer.clear();
             }
-            if state.buffer.is_empty() {
-                // The drop hands the buffer back and wakes those who wait.
-                break;
+            let ended = state.buffer.is_empty();
+            if ended {
+                // Under the lock under which nothing was found: what comes later starts a job of its own.
+                self.end(&mut state);
+            } else {
+                mem::swap(&mut state.buffer, &mut self.buffer);
             }
-            mem::swap(&mut state.buffer, &mut self.buffer);
             let woken = state.waiting.take();
             drop(state);
             woken.wake();
+            if ended {
+                return;
+            }
         }
     }
 
-    fn end(&mut self) -> Woken {
-        let mut state = self.output.lock();
+    /// Gives the buffer back, with what is in it in front.
+    fn end(&mut self, state: &mut State) {
         // Usually both are empty, and the larger allocation is kept.
         self.buffer.append(&mut state.buffer);
         mem::swap(&mut state.buffer, &mut self.buffer);
         state.writing = false;
-        state.waiting.take()
+        self.under_way = false;
     }
 }
 
-/// Gives the buffer back, also that of a job that was cancelled before it began.
+/// That of a job that was cancelled before it began.
 impl Drop for Job {
     fn drop(&mut self) {
-        self.end().wake();
+        if self.under_way {
+            let mut state = self.output.lock();
+            self.end(&mut state);
+            let woken = state.waiting.take();
+            drop(state);
+            woken.wake();
+        }
     }
 }
