@@ -3,7 +3,13 @@
 //! An operation tries first if the descriptor may be ready; `WouldBlock` clears the readiness that was seen, and the task is
 //! enrolled. A request so costs one read, one write and its share of a wait in the poller.
 
-use crate::{budget, context::park, core::wake, runtime, task::Reason};
+use crate::{
+    budget,
+    context::park,
+    core::{fork, wake},
+    runtime,
+    task::Reason,
+};
 use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Source};
 use std::{
     fmt, io,
@@ -43,7 +49,12 @@ impl<T: AsDescriptor> Io<T> {
     /// # Errors
     ///
     /// The operating system's, when it refuses the descriptor or has no room for one more; "the runtime is gone".
+    ///
+    /// # Panics
+    ///
+    /// In the child of a fork, whose poller is the parent's.
     pub fn new(io: T) -> io::Result<Io<T>> {
+        fork::check();
         let core = runtime::current();
         let poller = core.driver.poller(core)?;
         let descriptor = io.as_descriptor();
@@ -98,6 +109,11 @@ impl<T: AsDescriptor> Io<T> {
     }
 
     fn deregister(&mut self) -> io::Result<()> {
+        if fork::is_child() {
+            // The kernel's set is the parent's too, whose registration would be removed; and of our memory's locks some may
+            // be held for ever.
+            return Ok(());
+        }
         let mut wakers = Vec::new();
         let descriptor = self.io.as_descriptor();
         let same = gambol_netpoll::raw(descriptor) == self.registered;

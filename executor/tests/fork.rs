@@ -4,8 +4,12 @@
 mod common;
 
 use common::runtime;
-use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
+use futures::future::{Either, select};
+use gambol_executor::{Direction, Io, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
+    future::poll_fn,
+    io::Write,
+    os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::{Duration, Instant},
@@ -68,6 +72,17 @@ fn spawn_blocking_panics_in_the_child() {
 }
 
 #[test]
+fn to_register_a_descriptor_panics_in_the_child() {
+    let runtime = used();
+    let inside = runtime.block_on(async {
+        in_child(|| {
+            let _ = Io::new(UnixStream::pair().unwrap().0);
+        })
+    });
+    assert_eq!(inside, Some(PANICKED));
+}
+
+#[test]
 fn the_drop_of_a_runtime_in_the_child_returns_at_once() {
     let runtime = used();
     let mut runtime = Some(runtime);
@@ -125,4 +140,31 @@ fn a_task_that_forks_and_awaits_does_not_run_on_in_the_child() {
         thread::sleep(Duration::from_millis(2));
     }
     assert_ne!(libc::WEXITSTATUS(status), WENT_ON, "the worker's thread ran on in the child, with the parent's poller");
+}
+
+#[test]
+fn the_drop_of_a_socket_in_the_child_leaves_the_parents_registered() {
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        Dropped,
+        TakenOut,
+    }
+    let runtime = used();
+    for end in [End::Dropped, End::TakenOut] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut io = Some(runtime.block_on(async { Io::new(ours).unwrap() }));
+        let in_child = in_child(|| match end {
+            End::Dropped => drop(io.take()),
+            End::TakenOut => drop(io.take().unwrap().into_inner().unwrap()),
+        });
+        assert_eq!(in_child, Some(WENT_ON), "{end:?}");
+        let io = io.take().unwrap();
+        theirs.write_all(b"x").unwrap();
+        let readable = runtime.block_on(async {
+            let readable = poll_fn(|cx| io.poll_ready(cx, Direction::Read, Reason::Read));
+            matches!(select(readable, Sleep::new(Duration::from_secs(5))).await, Either::Left((Ok(()), _)))
+        });
+        assert!(readable, "{end:?}");
+    }
 }
