@@ -12,7 +12,7 @@ use gambol::{
     time::{Duration, Instant, interval, sleep, timeout},
 };
 use helpers::{PATIENCE, assert_success, in_child, is_child, poll_once};
-use std::{pin::pin, thread};
+use std::{pin::pin, sync::mpsc, thread};
 
 /// Whose executor it is, and what of it polls.
 #[derive(Clone, Copy, Debug)]
@@ -210,5 +210,59 @@ fn standard_streams() {
             soon(stdin.read_to_string(&mut text)).await.unwrap();
             assert_eq!(text, "");
         });
+    }
+}
+
+/// Where somebody else's executor runs on a thread of gambol's.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    BlockingJob,
+    Poll,
+    Drop,
+}
+
+/// What is always ready is asked for more often than a task has budget in one turn.
+fn run_inside() {
+    futures::executor::block_on(async {
+        let (mut near, mut far) = duplex(8);
+        for _ in 0..1000 {
+            near.write_all(b"x").await.unwrap();
+            far.read_exact(&mut [0]).await.unwrap();
+        }
+    });
+}
+
+struct RunsAtDrop(mpsc::Sender<()>);
+
+impl Drop for RunsAtDrop {
+    fn drop(&mut self) {
+        run_inside();
+        self.0.send(()).unwrap();
+    }
+}
+
+#[test]
+fn inside_of_a_task_they_are_not_held_up_by_its_budget() {
+    for place in [Place::BlockingJob, Place::Poll, Place::Drop] {
+        let (done, is_done) = mpsc::channel();
+        match place {
+            Place::BlockingJob => drop(gambol::spawn_blocking(move || {
+                run_inside();
+                done.send(()).unwrap();
+            })),
+            Place::Poll => drop(gambol::spawn(async move {
+                run_inside();
+                done.send(()).unwrap();
+            })),
+            Place::Drop => {
+                let runs_at_drop = RunsAtDrop(done);
+                let task = gambol::spawn(async move {
+                    let _runs_at_drop = runs_at_drop;
+                    std::future::pending::<()>().await;
+                });
+                task.abort();
+            }
+        }
+        assert!(is_done.recv_timeout(PATIENCE).is_ok(), "{place:?}");
     }
 }

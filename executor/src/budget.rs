@@ -3,6 +3,11 @@
 //! Each turn of a task begins with [`FULL`] units. Every leaf future that gambol owns spends one before it looks; with none
 //! left it wakes itself and returns Pending, so that a loop over what is always ready yields. A leaf that then finds
 //! nothing ready gives its unit back. Outside of a task the budget is unlimited.
+//!
+//! Somebody else's executor may run inside a task: a `block_on` of another library, in a poll or in a drop. It does not return
+//! Pending, however often it is asked to, and the task's turn would never end. It is known only by its asking: so after
+//! [`PATIENCE`] refusals the turn gets another full budget. A task that has returned Pending each time gets one unearned among
+//! thousands.
 
 use crate::context;
 use std::task::{Context, Poll};
@@ -11,6 +16,9 @@ use std::task::{Context, Poll};
 pub(crate) const FULL: u8 = 128;
 /// Outside of a task.
 pub(crate) const UNLIMITED: u8 = u8::MAX;
+
+/// Refusals after which there is a budget again. A refusal costs a poll that does nothing.
+const PATIENCE: u16 = 4096;
 
 /// A unit that was spent.
 #[must_use = "refund it if nothing was ready"]
@@ -35,6 +43,13 @@ pub fn spend(cx: &mut Context<'_>) -> Poll<Spent> {
     context::with(|context| match context.budget.get() {
         UNLIMITED => Poll::Ready(Spent(())),
         0 => {
+            let refused = context.refused.get() + 1;
+            if refused == PATIENCE {
+                context.refused.set(0);
+                context.budget.set(FULL - 1);
+                return Poll::Ready(Spent(()));
+            }
+            context.refused.set(refused);
             context.count_budget_yield();
             cx.waker().wake_by_ref();
             Poll::Pending

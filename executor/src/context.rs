@@ -29,6 +29,8 @@ pub(crate) struct Context {
     meta: Cell<*const Meta>,
     /// Units left (`budget.rs`).
     pub(crate) budget: Cell<u8>,
+    /// How often it was refused since it was last given for that (`budget.rs`).
+    pub(crate) refused: Cell<u16>,
     /// How many `block_on`s on this thread run tasks while they wait, one inside the other.
     pub(crate) nested: Cell<u8>,
     /// The closed runtimes whose queues this thread is just emptying, further up on its stack. What is added to them
@@ -52,6 +54,7 @@ thread_local! {
             core: Cell::new(None),
             meta: Cell::new(ptr::null()),
             budget: Cell::new(budget::UNLIMITED),
+            refused: Cell::new(0),
             nested: Cell::new(0),
             cancelling: Cell::new([None; 4]),
             thread_of: Cell::new(None),
@@ -260,7 +263,8 @@ pub(crate) fn is_thread_of(core: &'static Core) -> bool {
     with(|cx| cx.thread_of.get().is_some_and(|own| ptr::eq(own, core)))
 }
 
-/// The thread is inside a task until the result is dropped.
+/// The thread is inside a task until the result is dropped, though not for a turn of its future: a blocking job, or a drop. There
+/// nobody waits for it to return Pending, so its budget is unlimited.
 ///
 /// # Safety
 ///
@@ -269,12 +273,12 @@ pub(crate) unsafe fn enter_task(meta: &Meta) -> Before {
     with(|cx| {
         let before = save(cx);
         cx.meta.set(meta);
-        cx.budget.set(budget::FULL);
+        cx.budget.set(budget::UNLIMITED);
         before
     })
 }
 
-/// As `enter_task` for the worker's loop, which has nothing to restore.
+/// The thread gives a task a turn: the worker's loop, which has nothing to restore.
 ///
 /// # Safety
 ///
