@@ -86,13 +86,15 @@ async fn a_future_that_is_kept_goes_on_after_its_limit() {
 #[gambol::test]
 async fn a_busy_future_meets_its_limit() {
     // It uses up the budget at every turn, so that none is left for the limit.
-    let busy = async {
+    let busy = || async {
         loop {
             consume_budget().await;
         }
     };
-    let task = gambol::spawn(timeout(SHORT, busy));
+    let task = gambol::spawn(timeout(SHORT, busy()));
     assert!(timeout(PATIENCE, task).await.unwrap().unwrap().is_err());
+    let job = gambol::spawn_blocking(move || gambol::block_on(timeout(SHORT, busy())));
+    assert!(timeout(PATIENCE, job).await.unwrap().unwrap().is_err());
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! nobody else's blocking can hold it up. It works anywhere. Inside a task the worker steps out first (`worker/block.rs`), so
 //! the other tasks go on.
 //!
-//! The future and the thread's own tasks take turns: a bounded number of theirs, then the future, if it was woken. Beside such
-//! tasks the future has a budget, as they have.
+//! The future and the thread's own tasks take turns: a bounded number of theirs, then the future, if it was woken.
+//!
+//! The future has a budget as a task has, so that what is always ready in it leaves a turn to what stands beside it: a time
+//! limit, another arm of a `select!`.
 //!
 //! One case is different. If all places for workers are taken by blocked tasks, nobody would be left to run what this one
 //! waits for. Then the worker runs tasks here, between two polls of its future (`Out::wait`).
@@ -51,9 +53,7 @@ pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
 fn run<F: Future>(future: F, cx: &mut Context<'_>, signal: &Signal, locals: &Locals, out: &Out) -> F::Output {
     let mut future = pin!(future);
     loop {
-        if locals.are_used() {
-            context::begin_turn();
-        }
+        context::begin_turn();
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return output;
         }

@@ -1,8 +1,8 @@
 //! The cooperative budget: how often the running task may find something ready before it must let others run.
 //!
-//! Each turn of a task begins with [`FULL`] units. Every leaf future that gambol owns spends one before it looks; with none
-//! left it wakes itself and returns Pending, so that a loop over what is always ready yields. A leaf that then finds
-//! nothing ready gives its unit back. Outside of a task the budget is unlimited.
+//! Each turn of a task, and each poll of `block_on`, begins with [`FULL`] units. Every leaf future that gambol owns spends one
+//! before it looks; with none left it wakes itself and returns Pending, so that a loop over what is always ready yields. A leaf
+//! that then finds nothing ready gives its unit back. Elsewhere the budget is unlimited.
 //!
 //! Somebody else's executor may run inside a task: a `block_on` of another library, in a poll or in a drop. It does not return
 //! Pending, however often it is asked to, and the task's turn would never end. It is known only by its asking: so after
@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 /// Units per turn (tokio's figure, 128; Go has none, since it preempts).
 pub(crate) const FULL: u8 = 128;
-/// Outside of a task.
+/// Outside of a task and of `block_on`.
 pub(crate) const UNLIMITED: u8 = u8::MAX;
 
 /// Refusals after which there is a budget again. A refusal costs a poll that does nothing.

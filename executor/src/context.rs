@@ -211,7 +211,7 @@ pub(crate) fn leave_locals() {
     with(|cx| cx.locals.set(ptr::null()));
 }
 
-/// The main future of a `block_on` that has others beside it begins a turn.
+/// The future of a `block_on` begins a turn.
 pub(crate) fn begin_turn() {
     with(|cx| cx.budget.set(budget::FULL));
 }

@@ -39,7 +39,7 @@ impl Future for YieldNow {
 }
 
 /// Spends one unit of the running task's budget, as a channel or a socket that was ready does, and lets the other tasks run
-/// if none was left: at every 128th call. Outside of a task it does nothing.
+/// if none was left: at every 128th call. Outside of a task and of `block_on` it does nothing.
 ///
 /// For loops that await nothing of gambol's.
 pub fn consume_budget() -> ConsumeBudget {
