@@ -405,3 +405,35 @@ fn a_write_that_meets_the_end_of_a_job_is_begun_at_once() {
         }
     });
 }
+
+#[test]
+fn what_a_runtime_that_is_gone_cannot_write_is_written_once_by_another() {
+    const NAME: &str = "what_a_runtime_that_is_gone_cannot_write_is_written_once_by_another";
+    if !is_child() {
+        let output = child(NAME, |stdin, _| drop(stdin));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.matches("<text>").count(), 1, "{text}");
+        return;
+    }
+    let runtime = Runtime::new().unwrap();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    drop(runtime.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        is_gone.recv().unwrap();
+        gambol::block_on(async {
+            // As careful programs do: once more if it was not taken.
+            if stdout().write(b"<text>").await.is_err() {
+                let _ = stdout().write(b"<text>").await;
+            }
+            let error = stdout().flush().await.unwrap_err();
+            ended.send(error.to_string()).unwrap();
+        });
+    }));
+    has_begun.recv().unwrap();
+    drop(runtime);
+    gone.send(()).unwrap();
+    assert!(has_ended.recv_timeout(PATIENCE).unwrap().contains("the runtime is gone"));
+    gambol::block_on(async { stdout().flush().await.unwrap() });
+}

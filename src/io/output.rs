@@ -94,8 +94,9 @@ impl Output {
             let job = Job { output: self, buffer, under_way: true };
             drop(spawn_blocking(move || job.run()));
             state = self.lock();
-            if !state.writing && !state.buffer.is_empty() {
-                // It did not run and does not stand in a queue.
+            if found.is_none() && !state.writing && !state.buffer.is_empty() {
+                // It did not run and does not stand in a queue. A write that has put its bytes into the buffer is done all the
+                // same: whoever got an error would write them again, and they are still there.
                 return Poll::Ready(Err(io::Error::other("the runtime is gone")));
             }
         }

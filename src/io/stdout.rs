@@ -24,7 +24,7 @@ pub fn stdout() -> Stdout {
 /// # Errors
 ///
 /// The operating system's, at the next call after the write that failed; what was in the buffer then is lost. "The runtime is
-/// gone" when no write can be started any more.
+/// gone" when no write can be started any more: of a flush, or of a write that finds no room.
 ///
 /// # Cancel safety
 ///
