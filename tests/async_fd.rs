@@ -385,6 +385,20 @@ fn what_outlives_its_runtime_gives_an_error() {
     }
 }
 
+#[test]
+fn what_is_ready_gives_an_error_too_when_the_runtime_is_gone() {
+    let runtime = Runtime::new().unwrap();
+    let (mut ours, mut theirs) = runtime.block_on(async { pair() });
+    theirs.write_all(b"text").unwrap();
+    drop(runtime);
+    let mut text = [0; 4];
+    let error = futures::executor::block_on(ours.read(&mut text)).unwrap_err();
+    assert!(error.to_string().contains("the runtime is gone"));
+    // Nothing is lost by it.
+    ours.into_inner().unwrap().read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"text");
+}
+
 #[gambol::test(workers = 1)]
 async fn what_is_always_ready_leaves_a_turn_to_others() {
     let (ours, mut theirs) = pair();

@@ -20,8 +20,8 @@ use std::{
 
 /// An I/O object whose descriptor is registered with a runtime's poller.
 ///
-/// It belongs to the runtime that was current when it was made, but may be polled anywhere. When that runtime is gone,
-/// operations that would wait give an error.
+/// It belongs to the runtime that was current when it was made, but may be polled anywhere. When that runtime is gone, whatever
+/// may wait gives an error, also if it would not have to wait now; [`try_io`](Io::try_io) works on.
 pub struct Io<T: AsDescriptor> {
     io: ManuallyDrop<T>,
     /// What was registered. `T` gives out something else only if its user has put another object in its place.

@@ -33,7 +33,7 @@ use std::{
 ///
 /// `T` is whatever has a descriptor that the operating system can watch: on Unix all that is [`AsFd`](std::os::fd::AsFd), on
 /// Windows a socket. It belongs to the runtime that was current when it was made, but may be used anywhere. When that
-/// runtime is gone, what would wait gives an error.
+/// runtime is gone, whatever may wait gives an error, also if it would not have to wait now.
 ///
 /// It is read and written through the traits of [`io`](crate::io) if `T` is through std's; by `&Async<T>` too, if `&T` is, so
 /// that one task may read while another writes. Closing it flushes it and no more: the descriptor is closed when it is dropped.
