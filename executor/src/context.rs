@@ -211,7 +211,7 @@ pub(crate) fn leave_locals() {
     with(|cx| cx.locals.set(ptr::null()));
 }
 
-/// The future of a `block_on` begins a turn.
+/// A turn begins: of the future of a `block_on`, or of a task that runs beside it.
 pub(crate) fn begin_turn() {
     with(|cx| cx.budget.set(budget::FULL));
 }

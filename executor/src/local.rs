@@ -148,6 +148,7 @@ impl Locals {
             // SAFETY: the cell lives until the task is finished, and then the context forgets it (`task_finished`). Until then
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
+            context::begin_turn();
             runnable.run();
             drop(in_task);
         }
