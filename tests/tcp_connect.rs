@@ -285,6 +285,26 @@ async fn sockets_that_were_made_elsewhere_connect_and_listen() {
     assert!(back.nonblocking().unwrap());
 }
 
+/// The kernel's answers to a second connect are those that an interrupted one gets. They must not pass for success: the stream
+/// leads elsewhere.
+#[cfg(target_os = "linux")]
+#[gambol::test]
+async fn a_socket_that_is_connected_or_about_to_be_connects_to_nobody_else() {
+    let wanted = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = net::TcpStream::connect(other.local_addr().unwrap()).unwrap();
+    let error = TcpSocket::from_std_stream(connected).connect(wanted.local_addr().unwrap()).await.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EISCONN));
+
+    let full = hang::full();
+    let connecting = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    connecting.set_nonblocking(true).unwrap();
+    begin(&connecting, full.address);
+    let connecting = TcpSocket::from_std_stream(connecting.into()).connect(wanted.local_addr().unwrap());
+    let error = timeout(PATIENCE, connecting).await.unwrap().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EALREADY));
+}
+
 #[gambol::test]
 async fn a_std_stream_that_is_still_being_connected_may_be_given() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

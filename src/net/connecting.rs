@@ -26,12 +26,15 @@ impl Connecting {
     /// `socket` is in non-blocking mode. It is registered only after the connection was begun: before that the kernel calls
     /// a socket hung up.
     pub(crate) fn with(socket: Socket, address: SocketAddr) -> io::Result<Connecting> {
+        let mut interrupted = false;
         while let Err(error) = socket.connect(&address.into()) {
-            if platform::goes_on(&error) {
+            // To ask again is harmless: the answer tells how far it is. Without an interruption the same answer speaks of
+            // an earlier connection, to another address perhaps: whoever made the socket elsewhere began it.
+            if platform::goes_on(&error) || interrupted && platform::went_on(&error) {
                 break;
             }
-            // To ask again is harmless: the answer tells how far it is.
-            if error.kind() != io::ErrorKind::Interrupted {
+            interrupted = error.kind() == io::ErrorKind::Interrupted;
+            if !interrupted {
                 return Err(error);
             }
         }

@@ -97,8 +97,12 @@ mod system {
 
     /// Whether this is how connect(2) says that the attempt goes on.
     pub(crate) fn goes_on(error: &io::Error) -> bool {
-        // The latter two are the answers to a second call, after EINTR.
-        matches!(Errno::from_io_error(error), Some(Errno::INPROGRESS | Errno::ALREADY | Errno::ISCONN))
+        Errno::from_io_error(error) == Some(Errno::INPROGRESS)
+    }
+
+    /// Whether this is how a second call, after EINTR, says that the attempt goes on or has succeeded.
+    pub(crate) fn went_on(error: &io::Error) -> bool {
+        matches!(Errno::from_io_error(error), Some(Errno::ALREADY | Errno::ISCONN))
     }
 
     /// Whether there is no way to the address from this machine, which says nothing about who is there.
@@ -153,6 +157,11 @@ mod system {
     /// Whether this is how connect says that the attempt goes on.
     pub(crate) fn goes_on(error: &io::Error) -> bool {
         error.kind() == ErrorKind::WouldBlock
+    }
+
+    /// Nothing is interrupted here.
+    pub(crate) fn went_on(_: &io::Error) -> bool {
+        false
     }
 
     /// Whether there is no way to the address from this machine, which says nothing about who is there.
