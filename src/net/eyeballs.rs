@@ -16,13 +16,13 @@
 //! those of the other are still being looked up.
 
 use super::{address, lookup::Addresses, platform};
-use gambol_executor::{Reason, Sleep, park};
+use gambol_executor::{Reason, Sleep, park, spend};
 use std::{
     future::Future,
     io,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
     vec,
 };
@@ -101,16 +101,21 @@ where
             return Poll::Ready(Ok(winner));
         }
         while !this.left.as_slice().is_empty() && this.poll_wait(cx).is_ready() {
+            // A unit for each that fails as it begins: there may be thousands, and each costs three system calls.
+            let spent = ready!(spend(cx));
             let Some(address) = this.left.next() else { break };
             match (this.begin)(address) {
-                Ok(mut attempt) => match Pin::new(&mut attempt).poll(cx) {
-                    Poll::Ready(Ok(winner)) => return Poll::Ready(Ok(winner)),
-                    Poll::Ready(Err(error)) => this.failed(error),
-                    Poll::Pending => {
-                        this.running.push(attempt);
-                        this.next = Some(Sleep::new(this.delay));
+                Ok(mut attempt) => {
+                    spent.refund();
+                    match Pin::new(&mut attempt).poll(cx) {
+                        Poll::Ready(Ok(winner)) => return Poll::Ready(Ok(winner)),
+                        Poll::Ready(Err(error)) => this.failed(error),
+                        Poll::Pending => {
+                            this.running.push(attempt);
+                            this.next = Some(Sleep::new(this.delay));
+                        }
                     }
-                },
+                }
                 Err(error) => this.failed(error),
             }
         }
@@ -298,6 +303,25 @@ mod tests {
             let expected = if refuses < 3 { ConnectionRefused } else { ErrorKind::NetworkUnreachable };
             assert_eq!(error.kind(), expected);
         }
+    }
+
+    /// As for a family without a route, of which there are many addresses.
+    #[test]
+    fn a_thousand_failures_at_once_let_others_run() {
+        const ADDRESSES: u16 = 1000;
+        let race = async {
+            let begin = |_| -> io::Result<std::future::Ready<io::Result<()>>> { Err(ConnectionRefused.into()) };
+            let addresses = Addresses::many((0..ADDRESSES).map(address).collect());
+            let mut race = std::pin::pin!(Race::new(addresses, NEVER, begin));
+            let mut polls = 0;
+            let result = poll_fn(|cx| {
+                polls += 1;
+                race.as_mut().poll(cx)
+            });
+            assert_eq!(result.await.unwrap_err().kind(), ConnectionRefused);
+            assert!(polls > 4, "{polls} polls");
+        };
+        gambol_executor::block_on(gambol_executor::spawn(race)).unwrap();
     }
 
     #[test]
