@@ -475,3 +475,25 @@ async fn abstract_addresses_are_no_files() {
     drop(listener);
     assert_eq!(UnixStream::connect_addr(&address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
+
+/// A read stops behind bytes that came with a descriptor. What follows them is there already, and nothing more is told of it.
+#[cfg(target_os = "linux")]
+#[gambol::test]
+async fn what_is_behind_bytes_with_a_descriptor_is_read_at_once() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let (mut ours, mut theirs) = pair();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut along = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [theirs.as_fd()];
+    assert!(along.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    // The reader waits, so that all three are told as one.
+    assert!(at_most(1, ours.read(&mut [0; 1])).await.is_none());
+    sendmsg(&theirs, &[IoSlice::new(b"with ")], &mut along, SendFlags::empty()).unwrap();
+    theirs.write_all(b"and without").unwrap();
+    let mut data = [0; 64];
+    let mut n = 0;
+    while n < "with and without".len() {
+        n += timeout(PATIENCE, ours.read(&mut data[n..])).await.unwrap().unwrap();
+    }
+    assert_eq!(&data[..n], b"with and without");
+}

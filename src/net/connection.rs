@@ -24,6 +24,8 @@ pub trait Connection {
     type Std: AsDescriptor;
     /// Where its ends are.
     type Address;
+    /// Whether a read that brings less than there was room for has emptied the socket. If not, only `WouldBlock` says so.
+    const SHORT_READ_EMPTIES: bool;
 
     fn io(&self) -> &Io<Self::Std>;
 
@@ -35,19 +37,19 @@ pub trait Connection {
 }
 
 /// `n` bytes were read where there was room for `room`.
-fn read(n: usize, room: usize) -> Done<usize> {
+fn read<S: Connection>(n: usize, room: usize) -> Done<usize> {
     // Zero is the end, which says nothing about the bytes before it.
-    Done { value: n, short: n != 0 && n < room }
+    Done { value: n, short: S::SHORT_READ_EMPTIES && n != 0 && n < room }
 }
 
-fn receive<T: AsDescriptor>(socket: &T, buf: &mut [u8]) -> io::Result<Done<usize>> {
+fn receive<S: Connection>(socket: &S::Std, buf: &mut [u8]) -> io::Result<Done<usize>> {
     let n = (&*SockRef::from(&socket.as_descriptor())).read(buf)?;
-    Ok(read(n, buf.len()))
+    Ok(read::<S>(n, buf.len()))
 }
 
-fn receive_vectored<T: AsDescriptor>(socket: &T, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Done<usize>> {
+fn receive_vectored<S: Connection>(socket: &S::Std, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Done<usize>> {
     let n = (&*SockRef::from(&socket.as_descriptor())).read_vectored(bufs)?;
-    Ok(read(n, bufs.iter().map(|buf| buf.len()).sum()))
+    Ok(read::<S>(n, bufs.iter().map(|buf| buf.len()).sum()))
 }
 
 fn send<T: AsDescriptor>(socket: &T, buf: &[u8]) -> io::Result<Done<usize>> {
@@ -64,7 +66,7 @@ pub(crate) fn poll_read<S: Connection>(stream: &S, cx: &mut Context<'_>, buf: &m
     if buf.is_empty() {
         return Poll::Ready(Ok(0));
     }
-    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive(socket, buf))
+    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive::<S>(socket, buf))
 }
 
 pub(crate) fn poll_read_vectored<S: Connection>(
@@ -76,7 +78,7 @@ pub(crate) fn poll_read_vectored<S: Connection>(
     if bufs.iter().all(|buf| buf.is_empty()) {
         return Poll::Ready(Ok(0));
     }
-    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive_vectored(socket, bufs))
+    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive_vectored::<S>(socket, bufs))
 }
 
 pub(crate) fn poll_write<S: Connection>(stream: &S, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -101,12 +103,12 @@ pub(crate) fn close<S: Connection>(stream: &S) -> io::Result<()> {
 }
 
 pub(crate) fn try_read<S: Connection>(stream: &S, buf: &mut [u8]) -> io::Result<usize> {
-    stream.io().try_io(Direction::Read, |socket| receive(socket, buf))
+    stream.io().try_io(Direction::Read, |socket| receive::<S>(socket, buf))
 }
 
 pub(crate) fn try_read_vectored<S: Connection>(stream: &S, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let bufs = at_most_mut(bufs);
-    stream.io().try_io(Direction::Read, |socket| receive_vectored(socket, bufs))
+    stream.io().try_io(Direction::Read, |socket| receive_vectored::<S>(socket, bufs))
 }
 
 pub(crate) fn try_write<S: Connection>(stream: &S, buf: &[u8]) -> io::Result<usize> {

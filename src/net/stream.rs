@@ -301,6 +301,7 @@ impl TcpStream {
 impl Connection for TcpStream {
     type Std = net::TcpStream;
     type Address = SocketAddr;
+    const SHORT_READ_EMPTIES: bool = true;
 
     fn io(&self) -> &Io<net::TcpStream> {
         &self.io

@@ -248,6 +248,8 @@ fn convert(address: &SocketAddr) -> io::Result<SockAddr> {
 impl Connection for UnixStream {
     type Std = net::UnixStream;
     type Address = SocketAddr;
+    /// A read stops at what was sent along with the bytes, such as descriptors, though there are more bytes behind it.
+    const SHORT_READ_EMPTIES: bool = false;
 
     fn io(&self) -> &Io<net::UnixStream> {
         &self.io
