@@ -534,6 +534,33 @@ async fn to_write_to_one_who_does_not_read_is_an_error() {
     assert_eq!(stdin.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
+/// A read then takes what one write has written, however much more is there, of which nothing more is told.
+#[cfg(target_os = "linux")]
+#[gambol::test]
+async fn a_child_may_write_in_packets() {
+    let mut command = shell("echo first; echo second; echo >&2; read line");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let packets = || {
+        // SAFETY: a system call about a descriptor that is open.
+        match unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_SETFL, libc::O_WRONLY | libc::O_DIRECT) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: it makes one system call.
+    unsafe { command.pre_exec(packets) };
+    let mut child = command.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    // Both lines are there.
+    soon(child.stderr.as_mut().unwrap().read_exact(&mut [0])).await.unwrap();
+    let mut data = [0; 64];
+    for expected in ["first\n", "second\n"] {
+        let n = soon(stdout.read(&mut data)).await.unwrap();
+        assert_eq!(&data[..n], expected.as_bytes());
+    }
+    assert!(soon(child.wait()).await.unwrap().code().is_some());
+}
+
 #[gambol::test]
 async fn a_child_may_close_its_output_and_go_on() {
     let mut command = shell("exec >&-; read line; exit 3");

@@ -166,10 +166,10 @@ impl fmt::Debug for ChildStdin {
     }
 }
 
-/// `n` bytes were read where there was room for `room`.
-fn read(n: usize, room: usize) -> Done<usize> {
-    // Zero is the end, which says nothing about the bytes before it.
-    Done { value: n, short: n != 0 && n < room }
+/// `n` bytes were read. A short read does not mean that the pipe is empty: if the child has put its end into packet mode
+/// (`O_DIRECT`), a read takes one write's bytes.
+fn read(n: usize) -> Done<usize> {
+    Done { value: n, short: false }
 }
 
 macro_rules! reads {
@@ -179,9 +179,7 @@ macro_rules! reads {
                 if buf.is_empty() {
                     return Poll::Ready(Ok(0));
                 }
-                self.io.poll_io(cx, Direction::Read, Reason::Read, |pipe| {
-                    Ok(read(rustix::io::read(pipe, &mut *buf)?, buf.len()))
-                })
+                self.io.poll_io(cx, Direction::Read, Reason::Read, |pipe| Ok(read(rustix::io::read(pipe, &mut *buf)?)))
             }
 
             fn poll_read_vectored(
@@ -191,12 +189,10 @@ macro_rules! reads {
             ) -> Poll<io::Result<usize>> {
                 let count = bufs.len().min(MAX_BUFFERS);
                 let bufs = &mut bufs[..count];
-                let room = bufs.iter().map(|buf| buf.len()).sum();
-                if room == 0 {
+                if bufs.iter().all(|buf| buf.is_empty()) {
                     return Poll::Ready(Ok(0));
                 }
-                self.io
-                    .poll_io(cx, Direction::Read, Reason::Read, |pipe| Ok(read(rustix::io::readv(pipe, bufs)?, room)))
+                self.io.poll_io(cx, Direction::Read, Reason::Read, |pipe| Ok(read(rustix::io::readv(pipe, bufs)?)))
             }
         }
 
