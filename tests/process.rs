@@ -779,6 +779,30 @@ fn without_descriptors_there_is_an_error_and_no_zombie() {
     });
 }
 
+/// Outside of a runtime the default one is started, which panics where there can be no threads. A drop must not: it may be in a
+/// panic itself.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_is_dropped_in_peace_though_no_runtime_can_be_started() {
+    if !is_child() {
+        return assert_success(&in_child("a_child_is_dropped_in_peace_though_no_runtime_can_be_started"));
+    }
+    let (stdin, ours) = io::pipe().unwrap();
+    let child = Command::new("cat").stdin(stdin).spawn().unwrap();
+    let id = pid(&child);
+    // There is no room for a thread's stack.
+    let limit = getrlimit(Resource::As);
+    setrlimit(Resource::As, Rlimit { current: Some(0), maximum: limit.maximum }).unwrap();
+    drop(child);
+    setrlimit(Resource::As, limit).unwrap();
+    // The next start finds it.
+    gambol::block_on(async {
+        assert!(soon(Command::new("true").status()).await.unwrap().success());
+        drop(ours);
+        gone(id).await;
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn all_threads_are_gambols() {
