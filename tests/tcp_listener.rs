@@ -12,7 +12,9 @@ use helpers::{PATIENCE, at_most};
 use socket2::SockRef;
 use std::{
     collections::HashSet,
+    future::{Future, poll_fn},
     net,
+    pin::pin,
     sync::{Arc, Mutex},
 };
 
@@ -24,6 +26,24 @@ async fn an_address_is_taken_once() {
     for text in ["nonsense", "127.0.0.1:http"] {
         assert_eq!(TcpListener::bind(text).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
+}
+
+#[gambol::test]
+async fn to_try_many_addresses_lets_others_run() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = vec![taken.local_addr().unwrap(); 1000];
+    let bind = gambol::spawn(async move {
+        let mut polls = 0;
+        let mut bind = pin!(TcpListener::bind(addresses));
+        let bound = poll_fn(|cx| {
+            polls += 1;
+            bind.as_mut().poll(cx)
+        });
+        (bound.await.unwrap_err().kind(), polls)
+    });
+    let (kind, polls) = bind.await.unwrap();
+    assert_eq!(kind, ErrorKind::AddrInUse);
+    assert!(polls > 4, "{polls} polls");
 }
 
 #[gambol::test]

@@ -3,7 +3,9 @@
 //! A text is taken apart here, without asking anybody. If it needs the resolver, `lookup.rs` goes on.
 
 use super::lookup::{Addresses, LookupHost};
+use gambol_executor::spend;
 use std::{
+    future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
@@ -43,6 +45,8 @@ where
             Ok(done) => return Ok(done),
             Err(error) => last = Some(error),
         }
+        // There may be thousands, and to bind does not wait.
+        let _spent = poll_fn(spend).await;
     }
     Err(last.unwrap_or_else(none))
 }
