@@ -34,8 +34,9 @@ pub struct Io<T: AsDescriptor> {
 pub struct Done<R> {
     /// Its result.
     pub value: R,
-    /// It moved less than was asked for: on a stream socket or a pipe the kernel has no more at the moment, and the next
-    /// attempt would only say so.
+    /// It moved less than was asked for, and so the kernel has no more at the moment: the next attempt would only say so. That
+    /// holds for reads from a TCP socket and for writes to a stream socket or a pipe. A read from a Unix socket or a pipe
+    /// may stop at a boundary, with more behind it.
     pub short: bool,
 }
 

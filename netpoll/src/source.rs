@@ -91,11 +91,14 @@ impl Source {
         self.word.assume(direction);
     }
 
-    /// To be called after a **short read or write** on a stream socket or a pipe: there is no more data, or room.
+    /// To be called after a **short read** from a TCP socket or a **short write** to a stream socket or a pipe: there is no more
+    /// data, or room.
     ///
-    /// Does nothing if an event was delivered since `seen` was obtained, or if the direction is closed: a short read does not
-    /// prove that no end stands behind the data. Allowed only where [`short_clears`](crate::Poller::short_clears), and
-    /// never after a peek, on a datagram socket or a listener: there, few bytes do not mean that it is empty.
+    /// Does nothing if an event was delivered since `seen` was obtained, if the direction is closed, or if urgent data was
+    /// told of: a short read does not prove that no end stands behind the data, and it stops at the urgent mark. Allowed
+    /// only where [`short_clears`](crate::Poller::short_clears), and never after a peek, on a datagram socket or a listener,
+    /// nor after a read from a Unix socket, which stops behind bytes that came with descriptors, or from a pipe, which may be in
+    /// packet mode: there, few bytes do not mean that it is empty.
     ///
     /// After `WouldBlock`, call [`would_block`](Source::would_block): this one would leave a closed bit that has been
     /// refuted, and the caller would try in vain without end on the few descriptors whose hang-up can end.
