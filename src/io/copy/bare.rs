@@ -10,6 +10,7 @@ use rustix::{
 };
 use std::{
     fs::File,
+    future::poll_fn,
     io::{self, Read, Write},
     os::fd::{BorrowedFd, OwnedFd},
     pin::Pin,
@@ -22,6 +23,8 @@ pub(super) struct Bare {
     io: Io<OwnedFd>,
     /// So many times it can be spliced to; then the kernel is taken to refuse.
     left: AtomicUsize,
+    /// Attempts to splice from it.
+    fills: AtomicUsize,
 }
 
 impl Spliced for Bare {
@@ -32,7 +35,12 @@ impl Spliced for Bare {
 
 impl End for Bare {
     fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fills.fetch_add(1, Relaxed);
         self.io.descriptor()
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_readable(cx)
     }
 
     fn poll_write_with(
@@ -52,6 +60,12 @@ impl End for Bare {
 }
 
 impl AsyncRead for Bare {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read(cx, buf)
+    }
+}
+
+impl AsyncRead for &Bare {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.io.poll_io(cx, Direction::Read, Reason::Read, |fd| {
             Ok(Done { value: rustix::io::read(fd, &mut *buf)?, short: false })
@@ -96,7 +110,7 @@ impl Kind {
 fn bare(descriptor: OwnedFd, times: usize) -> Bare {
     let flags = rustix::fs::fcntl_getfl(&descriptor).unwrap();
     rustix::fs::fcntl_setfl(&descriptor, flags | OFlags::NONBLOCK).unwrap();
-    Bare { io: Io::new(descriptor).unwrap(), left: times.into() }
+    Bare { io: Io::new(descriptor).unwrap(), left: times.into(), fills: AtomicUsize::new(0) }
 }
 
 /// Copies `data` between two descriptors, of which the second can be spliced to so many times. What the copy shows in the end.
@@ -147,4 +161,34 @@ fn a_refusal_with_bytes_in_the_pipe_loses_none_of_them() {
             }
         }
     }
+}
+
+#[test]
+fn a_direction_at_rest_does_not_ask_the_kernel_at_each_poll() {
+    const AT_ONCE: usize = 64 * 1024;
+    let (reader, source) = Kind::UnixStream.make();
+    let (sink, writer) = Kind::UnixStream.make();
+    let (mut source, mut sink) = (File::from(source), File::from(sink));
+    let reader = bare(reader, usize::MAX);
+    let mut copying = copy(&reader, bare(writer, usize::MAX));
+    block_on(async {
+        let mut arrived = vec![0; AT_ONCE];
+        for round in 1..=4 {
+            source.write_all(&arrived).unwrap();
+            let all = format!("copied: {},", round * AT_ONCE);
+            let arriving = poll_fn(|cx| {
+                assert!(Pin::new(&mut copying).poll(cx).is_pending());
+                if format!("{copying:?}").contains(&all) { Poll::Ready(()) } else { Poll::Pending }
+            });
+            arriving.await;
+            sink.read_exact(&mut arrived).unwrap();
+        }
+        assert!(!format!("{copying:?}").contains("spliced: 0,"));
+        let before = reader.fills.load(Relaxed);
+        for _ in 0..100 {
+            assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut copying).poll(cx).is_pending())).await);
+        }
+        // An event may have come late.
+        assert!(reader.fills.load(Relaxed) - before < 5);
+    });
 }

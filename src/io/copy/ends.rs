@@ -29,6 +29,9 @@ pub(crate) trait End {
     /// In non-blocking mode.
     fn descriptor(&self) -> BorrowedFd<'_>;
 
+    /// Waits until there may be something to read.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Does `operation` when the descriptor may be ready to be written to, until it does not say `WouldBlock`.
     fn poll_write_with(
         &self,
@@ -40,6 +43,10 @@ pub(crate) trait End {
 impl<T: AsDescriptor + AsFd> End for Io<T> {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(cx, Direction::Read, Reason::Read)
     }
 
     fn poll_write_with(

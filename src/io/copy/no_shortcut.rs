@@ -19,8 +19,13 @@ pub(super) enum Drained {
 impl Shortcut {
     pub(super) fn consider(&mut self, _: usize, _: u64) {}
 
-    pub(super) fn fill<R: ?Sized, W: ?Sized>(&mut self, _: &R, _: &W) -> io::Result<usize> {
-        Ok(0)
+    pub(super) fn poll_fill<R: ?Sized, W: ?Sized>(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &R,
+        _: &W,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
     }
 
     pub(super) fn poll_drain<W: ?Sized>(

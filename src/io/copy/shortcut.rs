@@ -79,10 +79,23 @@ impl Shortcut {
     }
 
     /// Moves bytes from the reader into the pipe, which is empty. Zero: the reader is to be read.
-    pub(super) fn fill<R: ?Sized, W: ?Sized>(&mut self, reader: &R, writer: &W) -> io::Result<usize> {
+    pub(super) fn poll_fill<R: ?Sized, W: ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &R,
+        writer: &W,
+    ) -> Poll<io::Result<usize>> {
         if self.road != Road::Short {
-            return Ok(0);
+            return Poll::Ready(Ok(0));
         }
+        // A direction at rest is polled whenever the other one moves: it takes no pipe, and asks the kernel nothing.
+        if let Some(from) = known(reader) {
+            ready!(from.poll_readable(cx))?;
+        }
+        Poll::Ready(self.fill(reader, writer))
+    }
+
+    fn fill<R: ?Sized, W: ?Sized>(&mut self, reader: &R, writer: &W) -> io::Result<usize> {
         match self.try_fill(reader, writer) {
             Ok(n) => {
                 if n != 0 && n < CAPACITY {

@@ -83,7 +83,7 @@ impl Transfer {
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
     {
-        let n = self.shortcut.fill(reader, writer)?;
+        let n = ready!(self.shortcut.poll_fill(cx, reader, writer))?;
         if n != 0 {
             return Poll::Ready(Ok(n));
         }
