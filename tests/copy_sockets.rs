@@ -594,4 +594,40 @@ mod alone {
         });
         assert!(pipes() <= before + 2 * 16);
     }
+
+    #[test]
+    fn writers_that_are_stuck_do_not_hold_all_pipes_of_the_user() {
+        if !is_child() {
+            return assert_success(&in_child("alone::writers_that_are_stuck_do_not_hold_all_pipes_of_the_user"));
+        }
+        const MOST: usize = 128;
+        let before = pipes();
+        gambol::block_on(async {
+            let mut stuck = Vec::new();
+            for _ in 0..MOST + 20 {
+                let (source, feeder) = gambol::net::UnixStream::pair().unwrap();
+                let (sink, theirs) = gambol::net::UnixStream::pair().unwrap();
+                gambol::spawn(copy(futures_util::io::repeat(0), feeder));
+                gambol::spawn(copy(source, sink));
+                stuck.push(theirs);
+            }
+            let all_taken = async {
+                while pipes() < before + 2 * MOST {
+                    gambol::sleep(gambol::time::Duration::from_millis(5)).await;
+                }
+            };
+            gambol::time::timeout(PATIENCE, all_taken).await.unwrap();
+            // What finds none is copied all the same.
+            let data = content(LONG);
+            let (source, feeder) = pair();
+            let (sink, collector) = pair();
+            let fed = feed(feeder, data.clone());
+            let collected = collect(collector);
+            assert_eq!(run(source, sink).await.unwrap().0, LONG as u64);
+            assert!(collected.join().unwrap() == *data);
+            fed.join().unwrap();
+            let held = pipes() - before;
+            assert!(held <= 2 * MOST, "{held}");
+        });
+    }
 }

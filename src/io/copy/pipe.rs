@@ -5,14 +5,17 @@
 //! that has bytes in it is never given to another: it is closed.
 
 use rustix::{
-    io::{self, retry_on_intr},
+    io::{self, Errno, retry_on_intr},
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
     mem::MaybeUninit,
     os::fd::{BorrowedFd, OwnedFd},
     ptr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// Bytes that a pipe takes at most.
@@ -21,6 +24,11 @@ const CAPACITY: usize = 256 * 1024;
 /// With less it is not worth while. Where a user has very many pipes, the kernel gives them a page only.
 const LEAST: usize = 64 * 1024;
 
+/// Pipes that there are at most. A writer that is stuck keeps one for as long as it is, and all that a user has without
+/// privileges is 64 MiB (`pipe-user-pages-soft`): beyond, every new pipe of that user, in whatever process, gets two pages. This
+/// is half of it.
+const MOST: usize = 128;
+
 /// Idle pipes that are kept.
 const KEPT: usize = 16;
 
@@ -28,18 +36,25 @@ const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 static IDLE: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
 
+/// Pipes that there are.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
 fn idle() -> MutexGuard<'static, Vec<Pipe>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty pipe. None: there is none to be had that would do, for want of descriptors or because the process would get a
-/// signal.
-pub(super) fn take() -> Option<Pipe> {
+/// An empty pipe.
+///
+/// # Errors
+///
+/// `BUSY`: others have them all at the moment. `OPNOTSUPP`: there is none to be had that would do, for want of descriptors or
+/// because the process would get a signal.
+pub(super) fn take() -> io::Result<Pipe> {
     if !broken_pipes_are_quiet() {
-        return None;
+        return Err(Errno::OPNOTSUPP);
     }
     let pipe = idle().pop();
-    pipe.or_else(|| Pipe::new().ok().flatten())
+    pipe.map_or_else(Pipe::new, Ok)
 }
 
 /// Gives a pipe back, or closes it.
@@ -70,15 +85,36 @@ pub(super) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
     held: usize,
+    /// Dropped after the descriptors.
+    _counted: Counted,
+}
+
+/// One of [`COUNT`].
+struct Counted;
+
+impl Counted {
+    fn new() -> Option<Counted> {
+        // Relaxed: it is only a number.
+        COUNT.fetch_update(Relaxed, Relaxed, |count| (count < MOST).then_some(count + 1)).ok().map(|_| Counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Pipe {
-    fn new() -> io::Result<Option<Pipe>> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    fn new() -> io::Result<Pipe> {
+        let counted = Counted::new().ok_or(Errno::BUSY)?;
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(|_| Errno::OPNOTSUPP)?;
         // Beyond the user's limit it stays as it is.
         let _ = fcntl_setpipe_size(&writer, CAPACITY);
-        let enough = fcntl_getpipe_size(&writer)? >= LEAST;
-        Ok(enough.then_some(Pipe { reader, writer, held: 0 }))
+        if !fcntl_getpipe_size(&writer).is_ok_and(|size| size >= LEAST) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        Ok(Pipe { reader, writer, held: 0, _counted: counted })
     }
 
     /// Bytes in it.

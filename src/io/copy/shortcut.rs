@@ -104,6 +104,11 @@ impl Shortcut {
                 Ok(n)
             }
             Err(Errno::AGAIN) => Ok(0),
+            // No pipe now; perhaps later.
+            Err(Errno::BUSY) => {
+                self.road = Road::Long;
+                Ok(0)
+            }
             Err(errno) if is_refusal(errno) => {
                 self.road = Road::OnlyLong;
                 self.rest();
@@ -119,7 +124,7 @@ impl Shortcut {
         };
         let pipe = match &mut self.pipe {
             Some(pipe) => pipe,
-            none => none.insert(pipe::take().ok_or(Errno::OPNOTSUPP)?),
+            none => none.insert(pipe::take()?),
         };
         pipe.fill(from.descriptor())
     }
