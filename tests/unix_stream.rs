@@ -385,6 +385,13 @@ async fn a_listener_that_goes_ends_a_connect_that_waits() {
 }
 
 #[gambol::test]
+async fn a_stream_is_shown_as_std_shows_it() {
+    let (ours, _theirs) = pair();
+    let shown = format!("{ours:?}");
+    assert_eq!(shown, format!("{:?}", ours.into_std().unwrap()));
+}
+
+#[gambol::test]
 async fn std_streams_and_descriptors_come_and_go() {
     let (ours, theirs) = net::UnixStream::pair().unwrap();
     let (ours, theirs) = (UnixStream::try_from(ours).unwrap(), UnixStream::try_from(theirs).unwrap());

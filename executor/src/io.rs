@@ -271,6 +271,6 @@ impl<T: AsDescriptor> Drop for Io<T> {
 
 impl<T: AsDescriptor + fmt::Debug> fmt::Debug for Io<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.io.fmt(f)
+        self.get_ref().fmt(f)
     }
 }
