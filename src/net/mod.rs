@@ -3,7 +3,8 @@
 //! A socket belongs to the runtime that was current when it was made, and may be used anywhere. Waiting parks the task and
 //! not the thread. A future that is dropped half-way has taken nothing from the socket.
 //!
-//! When its runtime has ended, a socket that would have to wait gives an error ("the runtime is gone").
+//! When its runtime has ended, whatever may wait for a socket gives an error ("the runtime is gone"), whether or not it would have
+//! to; what never waits (`try_read` and its like) goes on.
 
 // What names a place to connect to.
 mod address;
