@@ -457,7 +457,7 @@ async fn std_sockets_come_and_go() {
     theirs.send_to(b"one", at).await.unwrap();
     let mut buf = [0; 8];
     assert_eq!(ours.recv_from(&mut buf).await.unwrap(), (3, from));
-    let std_socket = ours.into_std().unwrap();
+    let std_socket = net::UdpSocket::try_from(ours).unwrap();
     let received = gambol::spawn_blocking(move || std_socket.recv(&mut [0; 8]).unwrap());
     theirs.send_to(b"three", at).await.unwrap();
     // In blocking mode again, or it would say WouldBlock if it came too early.

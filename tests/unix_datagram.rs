@@ -379,7 +379,7 @@ async fn std_sockets_come_and_go() {
     let (one, other) = (UnixDatagram::try_from(one).unwrap(), UnixDatagram::try_from(other).unwrap());
     other.send(b"one").await.unwrap();
     assert_eq!(one.recv(&mut [0; 8]).await.unwrap(), 3);
-    let std_socket = one.into_std().unwrap();
+    let std_socket = net::UnixDatagram::try_from(one).unwrap();
     let received = gambol::spawn_blocking(move || std_socket.recv(&mut [0; 8]).unwrap());
     other.send(b"three").await.unwrap();
     assert_eq!(received.await.unwrap(), 5);

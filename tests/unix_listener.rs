@@ -118,7 +118,7 @@ async fn std_listeners_come_and_go() {
     let listener = UnixListener::try_from(net::UnixListener::bind(&path).unwrap()).unwrap();
     let _client = UnixStream::connect(&path).await.unwrap();
     listener.accept().await.unwrap();
-    let listener = listener.into_std().unwrap();
+    let listener = net::UnixListener::try_from(listener).unwrap();
     // In blocking mode again, or this would say WouldBlock if it came too early.
     let accepted = gambol::spawn_blocking(move || listener.accept().is_ok());
     let _client = UnixStream::connect(&path).await.unwrap();

@@ -408,7 +408,7 @@ async fn std_streams_and_descriptors_come_and_go() {
     assert!(duplicate.take_error().unwrap().is_none());
     // In blocking mode again.
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut std_stream = ours.into_std().unwrap();
+    let mut std_stream = net::UnixStream::try_from(ours).unwrap();
     let reading = gambol::spawn_blocking(move || {
         let mut buf = [0; 4];
         std_stream.read_exact(&mut buf).unwrap();

@@ -371,6 +371,15 @@ impl TryFrom<net::UdpSocket> for UdpSocket {
     }
 }
 
+/// As [`UdpSocket::into_std`].
+impl TryFrom<UdpSocket> for net::UdpSocket {
+    type Error = io::Error;
+
+    fn try_from(socket: UdpSocket) -> io::Result<net::UdpSocket> {
+        socket.into_std()
+    }
+}
+
 platform::descriptor!(UdpSocket, |this| this.io.get_ref());
 
 impl fmt::Debug for UdpSocket {

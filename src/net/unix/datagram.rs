@@ -353,6 +353,15 @@ impl TryFrom<net::UnixDatagram> for UnixDatagram {
     }
 }
 
+/// As [`UnixDatagram::into_std`].
+impl TryFrom<UnixDatagram> for net::UnixDatagram {
+    type Error = io::Error;
+
+    fn try_from(socket: UnixDatagram) -> io::Result<net::UnixDatagram> {
+        socket.into_std()
+    }
+}
+
 platform::descriptor!(UnixDatagram, |this| this.io.get_ref());
 
 impl fmt::Debug for UnixDatagram {

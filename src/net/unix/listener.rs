@@ -117,6 +117,15 @@ impl TryFrom<net::UnixListener> for UnixListener {
     }
 }
 
+/// As [`UnixListener::into_std`].
+impl TryFrom<UnixListener> for net::UnixListener {
+    type Error = io::Error;
+
+    fn try_from(listener: UnixListener) -> io::Result<net::UnixListener> {
+        listener.into_std()
+    }
+}
+
 platform::descriptor!(UnixListener, |this| this.acceptor.get_ref());
 
 impl fmt::Debug for UnixListener {

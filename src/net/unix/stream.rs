@@ -284,6 +284,15 @@ impl TryFrom<net::UnixStream> for UnixStream {
     }
 }
 
+/// As [`UnixStream::into_std`].
+impl TryFrom<UnixStream> for net::UnixStream {
+    type Error = io::Error;
+
+    fn try_from(stream: UnixStream) -> io::Result<net::UnixStream> {
+        stream.into_std()
+    }
+}
+
 platform::descriptor!(UnixStream, |this| this.io.get_ref());
 
 impl fmt::Debug for UnixStream {
