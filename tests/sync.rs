@@ -12,13 +12,14 @@ use gambol::{
 };
 use helpers::{PATIENCE, at_most, poll_once};
 use std::{
+    hint::spin_loop,
     panic::catch_unwind,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll, Wake, Waker},
     thread,
 };
 
@@ -275,6 +276,85 @@ async fn who_waited_for_zero_is_not_held_up_by_the_next_round() {
     assert_eq!(poll_once(&mut polled).await, READY);
     assert_eq!(at_most(1, group.wait()).await, None);
     group.done();
+}
+
+/// One thread is still in the `done` that ended the first round, held up by a crowd at the lock, when another one begins the
+/// second round and waits for it.
+#[test]
+fn a_zero_that_came_before_the_wait_does_not_end_it() {
+    let (group, over) = (WaitGroup::new(), Arc::new(AtomicBool::new(false)));
+    group.add(1);
+    let ender = thread::spawn({
+        let (group, over) = (group.clone(), over.clone());
+        move || {
+            while !over.load(Ordering::Acquire) {
+                if group.count() == 1 {
+                    group.done();
+                }
+                spin_loop();
+            }
+        }
+    });
+    let crowd = thread::spawn({
+        let (group, over) = (group.clone(), over.clone());
+        move || {
+            while !over.load(Ordering::Acquire) {
+                let mut wait = pin!(group.wait());
+                for _ in 0..10 {
+                    let _ = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                }
+            }
+        }
+    });
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        while group.count() != 0 {
+            spin_loop();
+        }
+        group.add(2);
+        let mut wait = pin!(group.wait());
+        for _ in 0..200 {
+            assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        group.done();
+    }
+    over.store(true, Ordering::Release);
+    ender.join().unwrap();
+    crowd.join().unwrap();
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_from_being_notified() {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker has a problem");
+        }
+    }
+
+    struct Counts(AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let notify = Notify::new();
+    let counts = Arc::new(Counts(AtomicUsize::new(0)));
+    for called in 1..=3 {
+        let (mut first, mut second) = (pin!(notify.notified()), pin!(notify.notified()));
+        assert!(first.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+        assert!(second.as_mut().poll(&mut Context::from_waker(&Waker::from(counts.clone()))).is_pending());
+        if called == 3 {
+            notify.notify_one();
+            notify.notify_one();
+        } else {
+            notify.notify_waiters();
+        }
+        assert_eq!(counts.0.load(Ordering::Relaxed), called);
+    }
 }
 
 #[gambol::test]

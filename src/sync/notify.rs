@@ -9,7 +9,7 @@
 //! then go to a future that nobody polls, while another one waits.
 
 use super::waiters::{Call, Found, Place, Waiters};
-use gambol_executor::{Reason, park, spend};
+use gambol_executor::{Reason, park, spend, wake};
 use std::{
     pin::Pin,
     sync::{
@@ -56,18 +56,27 @@ impl Notify {
     /// takes it.
     pub fn notify_one(&self) {
         let waker = self.lock().notify_one();
-        wake(waker);
+        waker.into_iter().for_each(wake);
     }
 
     /// Notifies all who wait now: every [`Notified`] that was made before this call, also one that has not been polled yet.
     /// Nothing is stored for those who come later.
     pub fn notify_waiters(&self) {
+        self.notify_waiters_if(|| true);
+    }
+
+    /// As [`notify_waiters`](Self::notify_waiters), if `change` returns true. That is called under the lock, so what it changes
+    /// and the call are one step for [`notified_in_step`](Self::notified_in_step).
+    pub(super) fn notify_waiters_if(&self, change: impl FnOnce() -> bool) {
         let mut state = self.lock();
+        if !change() {
+            return;
+        }
         // Release, with the Acquire in `notified`: who sees this round sees what its caller did before.
         self.rounds.fetch_add(1, Ordering::Release);
         let wakers = state.waiters.call_all();
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
     }
 
     /// The same as [`notify_waiters`](Self::notify_waiters), by the name that other libraries use.
@@ -82,6 +91,13 @@ impl Notify {
     /// what comes in between is not missed.
     pub fn notified(&self) -> Notified<'_> {
         Notified { notify: self, round: self.rounds.load(Ordering::Acquire), stage: Stage::New }
+    }
+
+    /// As [`notified`](Self::notified); it comes before a step of [`notify_waiters_if`](Self::notify_waiters_if) or after it, as
+    /// its caller does.
+    pub(super) fn notified_in_step(&self) -> Notified<'_> {
+        let _state = self.lock();
+        self.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -101,12 +117,6 @@ impl State {
         let waker = self.waiters.call_one();
         self.stored |= waker.is_none();
         waker
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 
@@ -195,7 +205,7 @@ impl Drop for Notified<'_> {
             let next = if let Err(Call::Alone) = removed { state.notify_one() } else { None };
             drop(state);
             drop(removed);
-            wake(next);
+            next.into_iter().for_each(wake);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Waiting until a number of things are done, as Go's WaitGroup does.
 //!
-//! The count is one atomic word; the waiting is a [`Notify`]'s. Whoever brings the count to zero notifies all.
+//! The count is one atomic word; the waiting is a [`Notify`]'s. Whoever brings the count to zero notifies all. The two are
+//! one step under the `Notify`'s lock, and a wait begins under it too: who adds to a count that has just come to zero, and
+//! waits then, is not called for that zero.
 //!
 //! *The race*: the count comes to zero while somebody begins to wait. The waiter remembers the round of the `Notify` first
 //! and looks at the count second; the last `done` writes the count first and begins the next round second. If
@@ -80,13 +82,20 @@ impl WaitGroup {
     #[track_caller]
     pub fn done(&self) {
         // AcqRel: who sees zero sees what everybody did before his `done`.
-        let subtract = |count: usize| count.checked_sub(1);
-        match self.shared.count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, subtract) {
-            Ok(1) => self.shared.zero.notify_waiters(),
-            Ok(_) => {}
-            Err(_) => {
-                panic!("a WaitGroup was done more often than was added to it; call add before the work is started")
-            }
+        let subtract = |least| {
+            let subtract = |count: usize| if count < least { None } else { Some(count - 1) };
+            self.shared.count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, subtract)
+        };
+        if subtract(2).is_ok() {
+            return;
+        }
+        let mut before = Ok(0);
+        self.shared.zero.notify_waiters_if(|| {
+            before = subtract(1);
+            before == Ok(1)
+        });
+        if before.is_err() {
+            panic!("a WaitGroup was done more often than was added to it; call add before the work is started");
         }
     }
 
@@ -109,7 +118,7 @@ impl WaitGroup {
     ///
     /// Nothing is lost.
     pub fn wait(&self) -> Wait<'_> {
-        Wait { shared: &self.shared, zero: self.shared.zero.notified() }
+        Wait { shared: &self.shared, zero: self.shared.zero.notified_in_step() }
     }
 }
 
