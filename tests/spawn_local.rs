@@ -522,6 +522,24 @@ fn a_runtime_that_ends_inside_takes_its_local_tasks_along() {
 }
 
 #[test]
+fn a_runtime_that_ends_cancels_local_tasks_that_had_no_turn_yet() {
+    gambol::block_on(async {
+        for n in 0..200 {
+            let runtime = Runtime::builder().workers(1).build().unwrap();
+            let mut kept = None;
+            runtime.block_on(async { kept = Some(spawn_local(pending::<()>())) });
+            // The task has its first turn before, after or while the runtime ends.
+            let ends = thread::spawn(move || drop(runtime));
+            if n % 2 == 0 {
+                ends.join().unwrap();
+            }
+            let error = timeout(PATIENCE, kept.unwrap()).await.unwrap().unwrap_err();
+            assert!(error.is_cancelled());
+        }
+    });
+}
+
+#[test]
 fn a_panic_in_the_main_future_leaves_the_thread_as_it_was() {
     let panic = catch_unwind(|| gambol::block_on(async { panic!("main has a problem") }));
     assert!(panic.is_err());

@@ -34,7 +34,7 @@
 
 use crate::{
     budget, context,
-    core::{Core, run_cancelled},
+    core::{CLOSED, Core, run_cancelled},
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -43,7 +43,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{Ordering, fence},
+    },
     task::Waker,
     thread::{self, Thread},
 };
@@ -142,7 +145,7 @@ impl Locals {
         let core = context::core(runnable.metadata().id.core());
         core.counters.polls.bump_shared();
         let inside = context::enter_foreign(core);
-        if self.ending.get() {
+        if self.ending.get() || core.phase() >= CLOSED {
             run_cancelled(runnable);
         } else {
             // SAFETY: the cell lives until the task is finished, and then the context forgets it (`task_finished`). Until then
@@ -158,8 +161,17 @@ impl Locals {
 
     /// The running task is Pending for the first time. Returns its place in the registry.
     pub(crate) fn register(&self, waker: Waker, meta: &Meta) -> u32 {
+        let core = context::core(meta.id.core());
         self.parked.borrow_mut().insert(meta.id, waker.clone());
-        context::core(meta.id.core()).register_local(waker, meta)
+        let index = core.register_local(waker, meta);
+        // Pairs with the fence in `Core::drain`: that finds the task registered, or the task gets another turn, its last.
+        fence(Ordering::SeqCst);
+        if core.phase() >= CLOSED
+            && let Some(waker) = self.parked.borrow().get(&meta.id)
+        {
+            waker.wake_by_ref();
+        }
+        index
     }
 
     /// The future of a task that ran here was dropped. None: it was never Pending, or is none of ours.
