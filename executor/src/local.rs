@@ -54,38 +54,40 @@ use std::{
 /// Tasks that get a turn before the main future is looked at again.
 const TURNS: usize = 32;
 
-/// See the head of this file. It lies on the stack of the outermost `block_on`, and costs that one nothing until a task
-/// is spawned.
+/// See the head of this file. It lies on the stack of the outermost `block_on`, and costs that one next to nothing until a
+/// task is spawned.
 pub(crate) struct Locals {
     /// The worker that has stepped out, if the thread is one: it is unparked in another way.
     worker: Option<&'static Worker>,
     /// Made with the first task.
-    inbox: OnceCell<Arc<Inbox>>,
-    ready: RefCell<VecDeque<Runnable>>,
-    /// The tasks that have been Pending and are not finished.
-    parked: RefCell<BTreeMap<Id, Waker>>,
+    queues: OnceCell<Box<Queues>>,
     /// `block_on`s on this thread, one inside the other, beyond the outermost.
     nested: Cell<u32>,
     /// The outermost `block_on` ends: what is run is cancelled.
     ending: Cell<bool>,
 }
 
+struct Queues {
+    inbox: Arc<Inbox>,
+    ready: RefCell<VecDeque<Runnable>>,
+    /// The tasks that have been Pending and are not finished.
+    parked: RefCell<BTreeMap<Id, Waker>>,
+}
+
 impl Locals {
     pub(crate) fn new(worker: Option<&'static Worker>) -> Locals {
-        Locals {
-            worker,
-            inbox: OnceCell::new(),
-            ready: RefCell::default(),
-            parked: RefCell::default(),
-            nested: Cell::new(0),
-            ending: Cell::new(false),
-        }
+        Locals { worker, queues: OnceCell::new(), nested: Cell::new(0), ending: Cell::new(false) }
     }
 
     /// Whether there has been a local task.
     #[inline]
     pub(crate) fn are_used(&self) -> bool {
-        self.inbox.get().is_some()
+        self.queues.get().is_some()
+    }
+
+    /// For those who know that there has been a task.
+    fn queues(&self) -> &Queues {
+        self.queues.get().expect("made with the first task")
     }
 
     fn spawn<F>(
@@ -99,9 +101,10 @@ impl Locals {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let inbox = self.inbox.get_or_init(|| Arc::new(Inbox::new(self.worker))).clone();
+        let queues = self.queues.get_or_init(|| Box::new(Queues::new(self.worker)));
+        let inbox = queues.inbox.clone();
         let (runnable, handle) = core.local_cell(future, name, location, move |runnable| schedule(&inbox, runnable));
-        self.ready.borrow_mut().push_back(runnable);
+        queues.ready.borrow_mut().push_back(runnable);
         handle
     }
 
@@ -127,18 +130,17 @@ impl Locals {
 
     /// Whether a task is ready. For a thread that has nothing left to do and is about to sleep.
     pub(crate) fn are_ready(&self) -> bool {
-        self.may_run() && (!self.ready.borrow().is_empty() || self.inbox.get().is_some_and(|inbox| inbox.has_any()))
+        self.may_run() && (!self.queues().ready.borrow().is_empty() || self.queues().inbox.has_any())
     }
 
     fn next(&self) -> Option<Runnable> {
-        self.ready.borrow_mut().pop_front()
+        self.queues().ready.borrow_mut().pop_front()
     }
 
     /// What was woken elsewhere gets in line.
     fn take_in(&self) {
-        if let Some(inbox) = self.inbox.get() {
-            self.ready.borrow_mut().extend(inbox.lock().drain(..));
-        }
+        let queues = self.queues();
+        queues.ready.borrow_mut().extend(queues.inbox.lock().drain(..));
     }
 
     fn turn(&self, runnable: Runnable) {
@@ -162,12 +164,12 @@ impl Locals {
     /// The running task is Pending for the first time. Returns its place in the registry.
     pub(crate) fn register(&self, waker: Waker, meta: &Meta) -> u32 {
         let core = context::core(meta.id.core());
-        self.parked.borrow_mut().insert(meta.id, waker.clone());
+        self.queues().parked.borrow_mut().insert(meta.id, waker.clone());
         let index = core.register_local(waker, meta);
         // Pairs with the fence in `Core::drain`: that finds the task registered, or the task gets another turn, its last.
         fence(Ordering::SeqCst);
         if core.phase() >= CLOSED
-            && let Some(waker) = self.parked.borrow().get(&meta.id)
+            && let Some(waker) = self.queues().parked.borrow().get(&meta.id)
         {
             waker.wake_by_ref();
         }
@@ -176,7 +178,7 @@ impl Locals {
 
     /// The future of a task that ran here was dropped. None: it was never Pending, or is none of ours.
     pub(crate) fn forget(&self, id: Id) -> Option<Waker> {
-        self.parked.borrow_mut().remove(&id)
+        self.queues.get()?.parked.borrow_mut().remove(&id)
     }
 
     /// Cancels all that is left.
@@ -184,14 +186,14 @@ impl Locals {
     fn end(&self) {
         self.ending.set(true);
         loop {
-            let wakers: Vec<Waker> = self.parked.borrow().values().cloned().collect();
+            let wakers: Vec<Waker> = self.queues().parked.borrow().values().cloned().collect();
             wakers.into_iter().for_each(Waker::wake);
             self.take_in();
             while let Some(runnable) = self.next() {
                 self.turn(runnable);
                 self.take_in();
             }
-            if self.parked.borrow().is_empty() {
+            if self.queues().parked.borrow().is_empty() {
                 return;
             }
             while !self.are_ready() {
@@ -203,6 +205,13 @@ impl Locals {
                 }
             }
         }
+    }
+}
+
+impl Queues {
+    #[cold]
+    fn new(worker: Option<&'static Worker>) -> Queues {
+        Queues { inbox: Arc::new(Inbox::new(worker)), ready: RefCell::default(), parked: RefCell::default() }
     }
 }
 
@@ -279,9 +288,9 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    let elsewhere = context::with(|cx| match cx.locals() {
-        Some(locals) if locals.inbox.get().is_some_and(|own| Arc::ptr_eq(own, inbox)) => {
-            locals.ready.borrow_mut().push_back(runnable);
+    let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
+        Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
+            queues.ready.borrow_mut().push_back(runnable);
             None
         }
         _ => Some(runnable),
