@@ -2,14 +2,17 @@
 
 mod helpers;
 
-use gambol::task::{self, yield_now};
+use gambol::{
+    runtime::Runtime,
+    task::{self, yield_now},
+};
 use helpers::at_most;
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 gambol::task_local! {
@@ -42,6 +45,57 @@ async fn each_task_has_its_own() {
         assert_eq!(task.await.unwrap(), n as u32);
     }
     assert!(NUMBER.try_get().is_err());
+}
+
+/// A task may have to wait in a `block_on` on its thread, and other tasks run there meanwhile, on top of it.
+#[test]
+fn tasks_that_run_inside_another_one_do_not_see_its_value() {
+    #[derive(Clone, Copy, Debug)]
+    enum Inside {
+        /// The thread's own tasks.
+        Local,
+        /// Those of a worker that has no other thread.
+        Workers,
+        /// One that is dropped there, since its runtime has ended.
+        Dropped,
+    }
+
+    struct Looks(mpsc::Sender<Option<u32>>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            self.0.send(NUMBER.try_get().ok()).unwrap();
+        }
+    }
+
+    async fn looks(looks: Looks) {
+        looks.0.send(NUMBER.try_get().ok()).unwrap();
+        NUMBER.scope(2, async { assert_eq!(NUMBER.get(), 2) }).await;
+    }
+
+    for inside in [Inside::Local, Inside::Workers, Inside::Dropped] {
+        let runtime = Runtime::builder().workers(1).max_workers(1).build().unwrap();
+        let ended = Runtime::builder().workers(1).build().unwrap().handle().clone();
+        let (sender, seen) = mpsc::channel();
+        let outer = NUMBER.scope(1, async move {
+            let looks = looks(Looks(sender));
+            gambol::block_on(async {
+                match inside {
+                    Inside::Local => gambol::spawn_local(looks).await.unwrap(),
+                    Inside::Workers => gambol::spawn(looks).await.unwrap(),
+                    Inside::Dropped => assert!(ended.spawn(looks).await.unwrap_err().is_cancelled()),
+                }
+                assert_eq!(NUMBER.get(), 1);
+            });
+            NUMBER.get()
+        });
+        assert_eq!(runtime.block_on(runtime.spawn(outer)).unwrap(), 1);
+        let expected = match inside {
+            Inside::Local | Inside::Workers => vec![None, None],
+            Inside::Dropped => vec![None],
+        };
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{inside:?}");
+    }
 }
 
 #[gambol::test]

@@ -41,6 +41,8 @@ pub(crate) struct Context {
     /// The thread's own tasks (`local.rs`), on the stack of its outermost `block_on`. Null outside of one, and while a worker
     /// runs tasks inside one.
     locals: Cell<*const Locals>,
+    /// How many tasks run on this thread, one inside the other: beyond the first, in each other's `block_on` or drop.
+    depth: Cell<u32>,
 }
 
 /// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
@@ -59,6 +61,7 @@ thread_local! {
             cancelling: Cell::new([None; 4]),
             thread_of: Cell::new(None),
             locals: Cell::new(ptr::null()),
+            depth: Cell::new(0),
         }
     };
 }
@@ -122,6 +125,7 @@ pub(crate) struct Before {
     meta: *const Meta,
     budget: u8,
     locals: *const Locals,
+    depth: u32,
 }
 
 impl Drop for Before {
@@ -133,6 +137,7 @@ impl Drop for Before {
             cx.meta.set(self.meta);
             cx.budget.set(self.budget);
             cx.locals.set(self.locals);
+            cx.depth.set(self.depth);
         });
     }
 }
@@ -145,6 +150,7 @@ fn save(cx: &Context) -> Before {
         meta: cx.meta.get(),
         budget: cx.budget.get(),
         locals: cx.locals.get(),
+        depth: cx.depth.get(),
     }
 }
 
@@ -161,6 +167,7 @@ pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
         cx.core.set(Some(local.worker.core));
         cx.meta.set(ptr::null());
         cx.locals.set(ptr::null());
+        cx.depth.set(cx.depth.get() + 1);
         before
     })
 }
@@ -274,6 +281,7 @@ pub(crate) unsafe fn enter_task(meta: &Meta) -> Before {
         let before = save(cx);
         cx.meta.set(meta);
         cx.budget.set(budget::UNLIMITED);
+        cx.depth.set(cx.depth.get() + 1);
         before
     })
 }
@@ -397,6 +405,12 @@ pub(crate) fn task_panicked(id: Id, payload: &(dyn Any + Send)) {
     let core = core(id.core());
     core.counters.panicked.bump_shared();
     core.report_panic(id, payload);
+}
+
+/// Tells the task that runs here from those that it interrupts, further up on this thread's stack: while it waits in a
+/// `block_on`, others may run inside it. For what is kept in thread-locals on a task's behalf.
+pub fn task_depth() -> u32 {
+    with(|cx| cx.depth.get())
 }
 
 /// The id of the task that runs here.

@@ -3,7 +3,11 @@
 //! The value lives in the future that [`LocalKey::scope`] makes, and is swapped with what stands in a thread-local for each
 //! poll and for the drop. So it wanders with its task, costs tasks that have none nothing, and needs no hook in the
 //! scheduler.
+//!
+//! Tasks may run one inside the other, in a `block_on` or a drop. Beside the value stands how deep its task runs, and at any other
+//! depth it is not seen.
 
+use gambol_executor::task_depth;
 use pin_project_lite::pin_project;
 use std::{
     cell::{BorrowMutError, RefCell},
@@ -39,8 +43,8 @@ macro_rules! task_local {
         $(#[$attribute])*
         $visibility static $name: $crate::task::LocalKey<$type> = {
             ::std::thread_local! {
-                static PLACE: ::std::cell::RefCell<::std::option::Option<$type>> =
-                    const { ::std::cell::RefCell::new(::std::option::Option::None) };
+                static PLACE: ::std::cell::RefCell<(::std::primitive::u32, ::std::option::Option<$type>)> =
+                    const { ::std::cell::RefCell::new((0, ::std::option::Option::None)) };
             }
             $crate::task::LocalKey::__new(&PLACE)
         };
@@ -53,12 +57,13 @@ macro_rules! task_local {
 ///
 /// A task that is spawned inside a scope does not inherit the value; wrap its future in a scope of its own.
 pub struct LocalKey<T: 'static> {
-    place: &'static ThreadLocal<RefCell<Option<T>>>,
+    /// The value, and the depth of the task that it belongs to.
+    place: &'static ThreadLocal<RefCell<(u32, Option<T>)>>,
 }
 
 impl<T: 'static> LocalKey<T> {
     #[doc(hidden)]
-    pub const fn __new(place: &'static ThreadLocal<RefCell<Option<T>>>) -> LocalKey<T> {
+    pub const fn __new(place: &'static ThreadLocal<RefCell<(u32, Option<T>)>>) -> LocalKey<T> {
         LocalKey { place }
     }
 
@@ -111,8 +116,8 @@ impl<T: 'static> LocalKey<T> {
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         self.place
             .try_with(|place| {
-                let value = place.borrow();
-                value.as_ref().map(f).ok_or(AccessError(()))
+                let (depth, value) = &*place.borrow();
+                value.as_ref().filter(|_| *depth == task_depth()).map(f).ok_or(AccessError(()))
             })
             .unwrap_or(Err(AccessError(())))
     }
@@ -144,24 +149,27 @@ impl<T: 'static> LocalKey<T> {
 
     /// Runs `f` while `value` and what stands in the thread-local have changed places. They change back in any case.
     fn swapped<R>(&'static self, value: &mut Option<T>, f: impl FnOnce() -> R) -> Result<R, Refused> {
-        struct Back<'a, T: 'static>(&'static LocalKey<T>, &'a mut Option<T>);
+        struct Back<'a, T: 'static>(&'static LocalKey<T>, u32, &'a mut Option<T>);
 
         impl<T> Drop for Back<'_, T> {
             fn drop(&mut self) {
                 // It could be borrowed only by a `with`, and that ends before the poll that it is in. Nor is the thread-local gone:
                 // it was there a moment ago, further up on this stack.
-                let _ = self.0.swap(self.1);
+                let _ = self.0.swap(&mut self.1, self.2);
             }
         }
 
-        self.swap(value)?;
-        let _back = Back(self, value);
+        let mut depth = task_depth();
+        self.swap(&mut depth, value)?;
+        let _back = Back(self, depth, value);
         Ok(f())
     }
 
-    fn swap(&'static self, value: &mut Option<T>) -> Result<(), Refused> {
+    fn swap(&'static self, depth: &mut u32, value: &mut Option<T>) -> Result<(), Refused> {
         self.place.try_with(|place| {
-            mem::swap(&mut *place.try_borrow_mut()?, value);
+            let mut place = place.try_borrow_mut()?;
+            mem::swap(&mut place.0, depth);
+            mem::swap(&mut place.1, value);
             Ok(())
         })?
     }
