@@ -12,10 +12,11 @@ use gambol::{
     task::{self, JoinHandle, consume_budget, yield_now},
     time::{Duration, sleep, timeout},
 };
-use helpers::PATIENCE;
+use helpers::{PATIENCE, poll_once};
 use std::{
     cell::{Cell, RefCell},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -494,6 +495,19 @@ fn nobody_on_the_thread_starves() {
             }
         });
     }
+}
+
+#[test]
+fn a_main_future_without_a_budget_keeps_none_when_it_spawns() {
+    gambol::block_on(async {
+        let mut spends = pin!(task::unconstrained(async {
+            drop(spawn_local(pending::<()>()));
+            for _ in 0..1000 {
+                consume_budget().await;
+            }
+        }));
+        assert_eq!(poll_once(&mut spends).await, Poll::Ready(()));
+    });
 }
 
 #[test]

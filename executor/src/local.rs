@@ -33,7 +33,7 @@
 //! async-task checks on its own that a local future is polled and dropped by its thread only.
 
 use crate::{
-    budget, context,
+    context,
     core::{CLOSED, Core, run_cancelled},
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
@@ -313,10 +313,6 @@ where
             "spawn_local needs a thread that is in block_on: call it inside gambol::block_on or Runtime::block_on, or make main \
              local with #[gambol::main(local)]; elsewhere use gambol::spawn, whose future must be Send",
         );
-        if cx.meta().is_none() {
-            // The main future had no bounds before, since nobody waited beside it.
-            cx.budget.set(cx.budget.get().min(budget::FULL));
-        }
         locals.spawn(cx.core().expect("a thread in block_on is in a runtime"), future, name, location)
     })
 }
