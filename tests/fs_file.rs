@@ -302,6 +302,25 @@ fn each_operation_does_as_std_does_whatever_came_before() {
 }
 
 #[test]
+fn a_seek_does_not_answer_for_a_dropped_one_after_the_end_has_moved() {
+    gambol::block_on(async {
+        for origin in ORIGINS {
+            for append in [false, true] {
+                let mut rng = Rng::with_seed(2);
+                let mut pair = Pair::new(origin, append, &[1; 100]).await;
+                let end = Op::Seek(SeekFrom::End(0));
+                // It is a job, which ends unseen.
+                assert!(at_most(1, pair.ours.seek(SeekFrom::End(0))).await.is_none());
+                pair.std.seek(SeekFrom::End(0)).unwrap();
+                Op::SetLen(200).apply(&mut pair, &mut rng, usize::MAX).await;
+                assert!(end.apply(&mut pair, &mut rng, usize::MAX).await);
+                pair.check().await;
+            }
+        }
+    });
+}
+
+#[test]
 fn random_operations_do_as_std_does() {
     let seed = std::env::var("GAMBOL_TEST_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
     println!("GAMBOL_TEST_SEED={seed}");

@@ -209,6 +209,10 @@ impl State {
 
     pub(super) fn begin_call(&mut self, file: &Arc<fs::File>, shared: &Shared, before: Before) -> Call {
         self.begin(Kind::Other);
+        if before == Before::Settled {
+            // It may move the end, from where a seek that nobody waited for has counted.
+            self.sought = None;
+        }
         Call::new(file, shared, (before == Before::Settled).then(|| self.ahead.len()))
     }
 
