@@ -118,16 +118,13 @@ tokio_io!(&File: AsyncRead AsyncWrite);
 
 /// In two steps, so the file remembers the first.
 impl tokio::io::AsyncSeek for File {
-    fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> Result<()> {
-        self.sought = Some(to);
+    fn start_seek(self: Pin<&mut Self>, to: SeekFrom) -> Result<()> {
+        File::start_seek(&self, to);
         Ok(())
     }
 
-    fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64>> {
-        let to = self.sought.unwrap_or(SeekFrom::Current(0));
-        let position = ready!(futures_io::AsyncSeek::poll_seek(self.as_mut(), cx, to));
-        self.sought = None;
-        Poll::Ready(position)
+    fn poll_complete(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64>> {
+        self.poll_started_seek(cx)
     }
 }
 

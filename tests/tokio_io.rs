@@ -2,20 +2,24 @@
 #![cfg(feature = "tokio-io")]
 
 mod helpers;
+#[path = "helpers/temporary.rs"]
+mod temporary;
 
 use gambol::{
+    fs::File,
     io::{Async, duplex, simplex, stderr, stdin, stdout},
     net::{TcpListener, TcpStream},
 };
 use helpers::{PATIENCE, assert_success, in_child, is_child};
 use std::{
     future::poll_fn,
-    io::{ErrorKind, IoSlice},
+    io::{ErrorKind, IoSlice, SeekFrom},
     mem::MaybeUninit,
     pin::{Pin, pin},
     task::Poll,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use temporary::Directory;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 
 /// What drives the futures.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +242,99 @@ async fn a_read_that_is_given_up_takes_nothing() {
         let mut text = [0; 4];
         soon(a.read_exact(&mut text)).await.unwrap();
         assert_eq!(&text, b"text");
+    }
+}
+
+#[test]
+fn a_file_is_sought_in_as_tokio_does() {
+    for under in Under::ALL {
+        let directory = Directory::new();
+        let path = directory.join("a");
+        under.run(async move {
+            let mut file = File::create_new(&path).await.unwrap();
+            file.write_all(b"0123456789").await.unwrap();
+            // Before the write has reached the system.
+            assert_eq!(file.stream_position().await.unwrap(), 10);
+            assert_eq!(file.seek(SeekFrom::Start(3)).await.unwrap(), 3);
+            let mut text = [0; 2];
+            file.read_exact(&mut text).await.unwrap();
+            assert_eq!(&text, b"34");
+            assert_eq!(file.stream_position().await.unwrap(), 5, "not where it was read ahead to");
+            assert_eq!(file.seek(SeekFrom::Current(-1)).await.unwrap(), 4);
+            file.write_all(b"xy").await.unwrap();
+            assert_eq!(file.seek(SeekFrom::End(-1)).await.unwrap(), 9);
+            assert_eq!(file.seek(SeekFrom::Current(-10)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+            assert_eq!(file.stream_position().await.unwrap(), 9, "an error moves nothing");
+            file.rewind().await.unwrap();
+            let mut reader = BufReader::new(file);
+            assert_eq!(reader.read_u8().await.unwrap(), b'0');
+            assert_eq!(reader.seek(SeekFrom::Current(3)).await.unwrap(), 4);
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).await.unwrap();
+            assert_eq!(rest, "xy6789");
+        });
+    }
+}
+
+/// What comes after a seek that was begun and dropped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum After {
+    Write,
+    Read,
+    SetLen,
+    /// Another one, which may come from there or from where it was before.
+    Seek,
+    Position,
+}
+
+#[test]
+fn a_seek_that_is_dropped_does_not_come_later() {
+    for after in [After::Write, After::Read, After::SetLen, After::Seek, After::Position] {
+        for to in [SeekFrom::Start(3), SeekFrom::End(-7), SeekFrom::Current(-7)] {
+            println!("{after:?} after a seek to {to:?}");
+            let directory = Directory::new();
+            let path = directory.join("a");
+            // Its only blocking thread is taken, so the write stays in flight, and the seek behind it.
+            let runtime = gambol::runtime::Runtime::builder().max_blocking_threads(1).build().unwrap();
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            runtime.spawn_blocking(move || released.recv());
+            let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            let mut file = File::from(file);
+            runtime.block_on(async {
+                file.write_all(b"0123456789").await.unwrap();
+                Pin::new(&mut file).start_seek(to).unwrap();
+                assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut file).poll_complete(cx))).await.is_pending());
+                if after == After::Write {
+                    file.write_all(b"xy").await.unwrap();
+                }
+                drop(release);
+                match after {
+                    After::Write => {
+                        assert_eq!(file.stream_position().await.unwrap(), 12);
+                        file.flush().await.unwrap();
+                        assert_eq!(std::fs::read(&path).unwrap(), b"0123456789xy");
+                    }
+                    After::Read => {
+                        let n = file.read(&mut [0; 2]).await.unwrap();
+                        let position = file.stream_position().await.unwrap();
+                        assert!((n, position) == (0, 10) || (n, position) == (2, 5), "{n} bytes, then at {position}");
+                    }
+                    After::SetLen => {
+                        file.set_len(20).await.unwrap();
+                        let position = file.stream_position().await.unwrap();
+                        assert!([3, 10].contains(&position), "{position}");
+                    }
+                    After::Seek => {
+                        let position = file.seek(SeekFrom::Current(1)).await.unwrap();
+                        assert!([4, 11].contains(&position), "{position}");
+                    }
+                    After::Position => {
+                        let position = file.stream_position().await.unwrap();
+                        assert!([3, 10].contains(&position), "{position}");
+                    }
+                }
+            });
+        }
     }
 }
 

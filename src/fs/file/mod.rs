@@ -114,9 +114,6 @@ pub struct File {
     /// Jobs let go of it before they say that they have ended, so that a drop after `flush` closes it.
     file: Arc<fs::File>,
     state: Arc<Mutex<State>>,
-    /// Where tokio's `start_seek` wants to go.
-    #[cfg(feature = "tokio-io")]
-    pub(crate) sought: Option<SeekFrom>,
 }
 
 impl File {
@@ -243,6 +240,21 @@ impl File {
         State::lock(&self.state).is_quiet().then(|| self.file.clone())
     }
 
+    /// The first half of tokio's seek: where to go. It is given up when something else depends on the position.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn start_seek(&self, to: SeekFrom) {
+        State::lock(&self.state).wanted = Some(to);
+    }
+
+    /// The second half. With no first one it tells the position.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn poll_started_seek(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let to = State::lock(&self.state).wanted.unwrap_or(SeekFrom::Current(0));
+        let position = ready!(Pin::new(&mut &*self).poll_seek(cx, to));
+        State::lock(&self.state).wanted = None;
+        Poll::Ready(position)
+    }
+
     /// For jobs that open files.
     pub(super) fn open_with(options: &fs::OpenOptions, path: &Path) -> io::Result<File> {
         let file = options.open(path)?;
@@ -251,12 +263,7 @@ impl File {
     }
 
     fn new(file: fs::File, regular: Option<bool>) -> File {
-        File {
-            file: Arc::new(file),
-            state: Arc::new(Mutex::new(State::new(regular))),
-            #[cfg(feature = "tokio-io")]
-            sought: None,
-        }
+        File { file: Arc::new(file), state: Arc::new(Mutex::new(State::new(regular))) }
     }
 
     /// Does `look` until it finds something; in between it waits for what `begin` says.

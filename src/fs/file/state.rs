@@ -42,6 +42,9 @@ pub(super) struct State {
     pub(super) ended: Option<io::Result<()>>,
     /// What came of the last seek that was a job.
     pub(super) sought: Option<(SeekFrom, io::Result<u64>)>,
+    /// Where tokio's `start_seek` wants to go.
+    #[cfg(feature = "tokio-io")]
+    pub(super) wanted: Option<SeekFrom>,
     /// What was written and no job has taken yet. It has a write job in sight, unless `failed` or that was cancelled.
     pub(super) behind: Pieces,
     /// The other of the two buffers that go round; a write job has it while it runs.
@@ -84,6 +87,8 @@ impl State {
             ahead: Ahead::default(),
             ended: None,
             sought: None,
+            #[cfg(feature = "tokio-io")]
+            wanted: None,
             behind: Pieces::default(),
             spare: Pieces::default(),
             error: None,
@@ -124,7 +129,7 @@ impl State {
         if !self.is_ready_for(Before::Settled) {
             return None;
         }
-        self.sought = None;
+        self.forget_seeks();
         if self.ahead.len() > 0 {
             return Some(Ok(self.ahead.take(room)));
         }
@@ -157,7 +162,7 @@ impl State {
         if self.job == Some(Kind::Other) {
             return None;
         }
-        self.sought = None;
+        self.forget_seeks();
         self.behind.push(slices)
     }
 
@@ -180,6 +185,15 @@ impl State {
             self.sought_to(to);
         }
         Some(result)
+    }
+
+    /// Something else is done with the position. A seek that was dropped must not come to an end after that.
+    fn forget_seeks(&mut self) {
+        self.sought = None;
+        #[cfg(feature = "tokio-io")]
+        {
+            self.wanted = None;
+        }
     }
 
     /// The position was moved, with what was read ahead in mind.
@@ -211,7 +225,7 @@ impl State {
         self.begin(Kind::Other);
         if before == Before::Settled {
             // It may move the end, from where a seek that nobody waited for has counted.
-            self.sought = None;
+            self.forget_seeks();
         }
         Call::new(file, shared, (before == Before::Settled).then(|| self.ahead.len()))
     }
