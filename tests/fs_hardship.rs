@@ -395,6 +395,22 @@ fn a_runtime_that_is_gone_says_so() {
 }
 
 #[test]
+fn a_refusal_that_was_told_is_not_told_again() {
+    let directory = Directory::new();
+    let mut file = File::from(std::fs::File::create(directory.join("a")).unwrap());
+    for _ in 0..2 {
+        let (runtime, release) = busy_runtime();
+        let mut call = Box::pin(file.metadata());
+        assert!(runtime.block_on(helpers::poll_once(&mut call.as_mut())).is_pending());
+        drop(runtime);
+        assert_eq!(gambol::block_on(call).unwrap_err().to_string(), "the runtime is gone");
+        drop(release);
+    }
+    // Here all is well.
+    assert_eq!(gambol::block_on(file.seek(SeekFrom::End(0))).unwrap(), 0);
+}
+
+#[test]
 fn bytes_of_a_dropped_read_of_a_pipe_are_kept() {
     let directory = Directory::new();
     let path = directory.join("fifo");

@@ -244,6 +244,8 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        // If it was cancelled, its handle tells whoever started it, and `refused` is for those whom nobody tells.
+        self.hold.begin();
         let went_back = self.went_back;
         self.hold.end(|state| {
             if went_back {
