@@ -311,15 +311,16 @@ impl File {
         if slices.iter().all(|slice| slice.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        let n = ready!(self.poll(
+        let (n, job) = ready!(self.poll(
             cx,
-            |state| state.write(slices).map(Ok),
+            |state| {
+                let n = state.write(slices)?;
+                // Under the same lock, or another operation could give it up with what has failed before.
+                Some(Ok((n, state.owes_write().then(|| state.begin_write(&self.file, &self.state)))))
+            },
             |state| if state.job == Some(Kind::Write) { Wait::ForRoom } else { Wait::ForEnd }
         ))?;
-        let mut state = State::lock(&self.state);
-        if state.owes_write() {
-            let job = state.begin_write(&self.file, &self.state);
-            drop(state);
+        if let Some(job) = job {
             job.start();
             let mut state = State::lock(&self.state);
             if state.is_refused(true) {
