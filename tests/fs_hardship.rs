@@ -16,7 +16,11 @@ use std::{
     io::{Read, Write},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -512,6 +516,49 @@ fn each_write_is_one_of_its_own() {
         let n = reader.read(&mut room).unwrap();
         assert_eq!(&room[..n], text.as_bytes());
     }
+}
+
+/// The end of a pipe into which one can write, but not as fast as a task does.
+fn slow_pipe() -> std::fs::File {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    thread::spawn(move || {
+        let mut room = [0; 16 * 1024];
+        while reader.read(&mut room).is_ok_and(|n| n > 0) {
+            thread::sleep(Duration::from_micros(300));
+        }
+    });
+    std::fs::File::from(std::os::fd::OwnedFd::from(writer))
+}
+
+/// Does something beside a task that writes without end, and says whether it has come to an end.
+fn ends_beside_a_writer<T>(runtime: &Runtime, other: impl AsyncFnOnce(&File) -> T) -> bool {
+    let file = Arc::new(File::from(slow_pipe()));
+    let stop = Arc::new(AtomicBool::new(false));
+    runtime.block_on(async {
+        let writing = gambol::spawn({
+            let (file, stop) = (file.clone(), stop.clone());
+            async move {
+                while !stop.load(Ordering::Relaxed) {
+                    (&*file).write_all(&[1; 1000]).await.unwrap();
+                }
+            }
+        });
+        // Until it has filled the buffer.
+        gambol::time::sleep(Duration::from_millis(50)).await;
+        let ended = gambol::time::timeout(PATIENCE, other(&file)).await.is_ok();
+        stop.store(true, Ordering::Relaxed);
+        writing.await.unwrap();
+        ended
+    })
+}
+
+#[test]
+fn a_writer_without_end_does_not_starve_who_uses_the_file_otherwise() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    assert!(ends_beside_a_writer(&runtime, async |file| file.metadata().await.map(drop)), "metadata");
+    assert!(ends_beside_a_writer(&runtime, async |mut file| file.flush().await), "flush");
+    assert!(ends_beside_a_writer(&runtime, async |file| file.sync_data().await), "sync_data");
+    assert!(ends_beside_a_writer(&runtime, async |mut file| file.stream_position().await.map(drop)), "seek");
 }
 
 #[test]

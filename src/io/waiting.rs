@@ -15,6 +15,10 @@ impl Waiting {
         Waiting { first: None, rest: Vec::new() }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Adds a waker that was cloned before the lock around this was taken. One that is not needed is given back, to be
     /// dropped after the lock.
     #[must_use = "drop it when no lock is held"]

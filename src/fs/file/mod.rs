@@ -7,7 +7,8 @@
 //! 2. A write puts its bytes behind those that wait, if there is room, and starts a job if none is under way. The job takes all
 //!    that wait, hands them to the system one write at a time, and looks again, so that a loop of small writes needs few jobs
 //!    and overlaps with them. What was accepted either waits for a job that has it in sight or is in its hands.
-//! 3. Everything else (seeking, lengths, syncing) waits until no job is under way and is one itself.
+//! 3. Everything else (seeking, lengths, syncing) waits until no job is under way and is one itself. While somebody waits for that
+//!    no more writes are accepted, so that it comes.
 //!
 //! The system's position is ahead of the user's by what was read ahead. Who moves it or writes goes back first; where
 //! that is impossible (a pipe, a terminal) what was read ahead is kept, for there reading and writing have nothing to do with

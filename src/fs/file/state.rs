@@ -157,9 +157,10 @@ impl State {
         self.job != Some(Kind::Write) && self.behind.is_empty()
     }
 
-    /// Accepts a write, given in slices.
+    /// Accepts a write, given in slices. Not while others wait for the end of a write job, which else would not come as long as
+    /// writes come faster than the system takes them.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Option<usize> {
-        if self.job == Some(Kind::Other) {
+        if self.job == Some(Kind::Other) || self.job == Some(Kind::Write) && !self.waiting.is_empty() {
             return None;
         }
         self.forget_seeks();
