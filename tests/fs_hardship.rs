@@ -562,6 +562,12 @@ fn a_writer_without_end_does_not_starve_who_uses_the_file_otherwise() {
 }
 
 #[test]
+fn a_writer_without_end_does_not_keep_the_only_thread_to_itself() {
+    let runtime = Runtime::builder().max_blocking_threads(1).build().unwrap();
+    assert!(ends_beside_a_writer(&runtime, async |_| fs::metadata("/").await.unwrap()));
+}
+
+#[test]
 fn without_descriptors_the_error_is_passed_on() {
     if !is_child() {
         return assert_success(&in_child("without_descriptors_the_error_is_passed_on"));

@@ -14,7 +14,11 @@ use std::{
     io::{Seek, SeekFrom},
     mem,
     sync::Arc,
+    time::{Duration, Instant},
 };
+
+/// How long a write job goes on before it queues anew, for the sake of others in a pool of few threads.
+const TURN: Duration = Duration::from_millis(10);
 
 /// A job that is to be started when the lock is released.
 #[must_use = "it holds the file until it is started"]
@@ -128,11 +132,17 @@ impl WriteJob {
     }
 
     fn run(mut self) {
-        self.write();
+        if !self.write(TURN) {
+            // It holds nothing now; if the runtime is gone, it is as if it had not begun.
+            self.hold.begun = false;
+            drop(spawn_blocking(move || self.run()));
+        }
     }
 
-    fn write(&mut self) {
+    /// False: there is more to write, and so much time has passed.
+    fn write(&mut self, most: Duration) -> bool {
         self.hold.begin();
+        let begin = Instant::now();
         loop {
             let mut state = State::lock(&self.hold.state);
             if state.behind.is_empty() {
@@ -142,7 +152,11 @@ impl WriteJob {
                 state.spare = mem::take(&mut self.pieces);
                 let woken = state.end(true);
                 drop(state);
-                return woken.into_iter().for_each(Woken::wake);
+                woken.into_iter().for_each(Woken::wake);
+                return true;
+            }
+            if begin.elapsed() > most {
+                return false;
             }
             mem::swap(&mut state.behind, &mut self.pieces);
             let held = state.ahead.len();
@@ -153,7 +167,8 @@ impl WriteJob {
                 State::lock(&self.hold.state).ahead.clear();
             }
             if let Err(error) = self.pieces.write_to(self.hold.file()) {
-                return self.fail(error);
+                self.fail(error);
+                return true;
             }
         }
     }
@@ -182,7 +197,7 @@ impl Drop for WriteJob {
         // regular file does not make us wait for anybody but the disk.
         let regular = State::lock(&self.hold.state).regular;
         if regular.unwrap_or_else(|| is_regular(self.hold.file())) {
-            self.write();
+            self.write(Duration::MAX);
         } else {
             self.hold.end(|_| {});
         }

@@ -6,7 +6,8 @@
 //!    starts a job, which reads, puts the buffer back and wakes all who are enrolled.
 //! 2. A write puts its bytes behind those that wait, if there is room, and starts a job if none is under way. The job takes all
 //!    that wait, hands them to the system one write at a time, and looks again, so that a loop of small writes needs few jobs
-//!    and overlaps with them. What was accepted either waits for a job that has it in sight or is in its hands.
+//!    and overlaps with them. After a while it queues anew, since others may want its thread. What was accepted
+//!    either waits for a job that has it in sight or is in its hands.
 //! 3. Everything else (seeking, lengths, syncing) waits until no job is under way and is one itself. While somebody waits for that
 //!    no more writes are accepted, so that it comes.
 //!
