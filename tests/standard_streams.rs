@@ -129,6 +129,42 @@ fn a_queued_read_is_started_again_elsewhere() {
     drop(release);
 }
 
+/// Does something in a drop that a closing runtime runs, where jobs are cancelled by a loop further up on the stack.
+fn while_its_runtime_closes<T: Send + 'static>(last: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+    struct Late<F: FnOnce()>(Option<F>);
+    impl<F: FnOnce()> Drop for Late<F> {
+        fn drop(&mut self) {
+            self.0.take().unwrap()();
+        }
+    }
+    let (told, result) = std::sync::mpsc::channel();
+    let late = Late(Some(move || told.send(gambol::block_on(last())).unwrap()));
+    let runtime = Runtime::new().unwrap();
+    runtime.spawn(async move {
+        let _late = late;
+        std::future::pending::<()>().await;
+    });
+    runtime.block_on(gambol::yield_now());
+    drop(runtime);
+    result.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn a_read_while_its_runtime_closes_comes_to_an_end() {
+    if !is_child() {
+        child("a_read_while_its_runtime_closes_comes_to_an_end", |mut stdin, _| stdin.write_all(b"text").unwrap());
+        return;
+    }
+    for _ in 0..3 {
+        let result = while_its_runtime_closes(async || stdin().read(&mut [0; 8]).await);
+        assert_eq!(result.unwrap_err().to_string(), "the runtime is gone");
+    }
+    // Elsewhere all is well.
+    let mut text = String::new();
+    gambol::block_on(async { stdin().read_to_string(&mut text).await }).unwrap();
+    assert_eq!(text, "text");
+}
+
 #[test]
 fn many_writers_write_whole_lines() {
     const WRITERS: usize = 20;

@@ -8,7 +8,8 @@
 //! 2. The job reads, puts the buffer back with what came, and wakes all who are enrolled.
 //!
 //! A reader that gives up changes nothing: what its job brings is there for the next reader. A job that was cancelled before
-//! it began puts the buffer back and wakes all, and the first of them starts another, in its own runtime.
+//! it began puts the buffer back and wakes all, and the first of them starts another, in its own runtime. If that does not begin
+//! either, there is no point in more: the reader may be on the very stack on which a closing runtime cancels them.
 
 use super::{standard::descriptor, waiting::Waiting};
 use futures_io::AsyncRead;
@@ -24,14 +25,8 @@ use std::{
 /// Bytes that one job reads at most.
 const CAPACITY: usize = 16 * 1024;
 
-static STATE: Mutex<State> = Mutex::new(State {
-    buffer: Vec::new(),
-    taken: 0,
-    end: None,
-    reading: false,
-    refused: false,
-    waiting: Waiting::new(),
-});
+static STATE: Mutex<State> =
+    Mutex::new(State { buffer: Vec::new(), taken: 0, end: None, reading: false, refused: 0, waiting: Waiting::new() });
 
 struct State {
     /// What was read and not yet taken: `buffer[taken..]`. Empty while a job has the buffer.
@@ -41,8 +36,8 @@ struct State {
     end: Option<io::Result<()>>,
     /// A job has the buffer.
     reading: bool,
-    /// The job that was started last ended without having begun.
-    refused: bool,
+    /// Jobs that ended without having begun since one did begin; and were not told of.
+    refused: u8,
     waiting: Waiting,
 }
 
@@ -62,6 +57,19 @@ impl State {
         self.taken += n;
         Some(Ok(n))
     }
+
+    /// Whether so many jobs in a row did not begin; then they are told of.
+    fn is_refused(&mut self, times: u8) -> bool {
+        let refused = !self.reading && self.refused >= times;
+        if refused {
+            self.refused = 0;
+        }
+        refused
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the runtime is gone")
 }
 
 /// The standard input of the process.
@@ -115,19 +123,23 @@ impl AsyncRead for Stdin {
         if let Some(result) = state.take(room) {
             return Poll::Ready(result);
         }
+        // If it was only the last, that may have been in a runtime that has ended, and this be another one.
+        if state.is_refused(2) {
+            return Poll::Ready(Err(gone()));
+        }
         let surplus = state.waiting.enrol(waker);
         if state.reading {
             drop(state);
         } else {
             state.reading = true;
-            state.refused = false;
             state.taken = 0;
             let buffer = mem::take(&mut state.buffer);
             drop(state);
             let job = Job { buffer, begun: false };
             drop(spawn_blocking(move || job.run()));
-            if mem::take(&mut State::lock().refused) {
-                return Poll::Ready(Err(io::Error::other("the runtime is gone")));
+            // It was dropped at once.
+            if State::lock().is_refused(1) {
+                return Poll::Ready(Err(gone()));
             }
         }
         drop(surplus);
@@ -168,7 +180,7 @@ impl Drop for Job {
         let mut state = State::lock();
         state.buffer = mem::take(&mut self.buffer);
         state.reading = false;
-        state.refused = !self.begun;
+        state.refused = if self.begun { 0 } else { state.refused.saturating_add(1) };
         let woken = state.waiting.take();
         drop(state);
         woken.wake();
