@@ -166,6 +166,57 @@ fn a_read_while_its_runtime_closes_comes_to_an_end() {
 }
 
 #[test]
+fn a_flush_while_its_runtime_closes_comes_to_an_end() {
+    if !is_child() {
+        let output = child("a_flush_while_its_runtime_closes_comes_to_an_end", |stdin, _| drop(stdin));
+        for (stream, text) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+            let text = String::from_utf8(text).unwrap();
+            // What was accepted is kept for whoever writes next, and comes once.
+            for mark in ["[first]", "[second]", "[third]", "[elsewhere]"] {
+                assert_eq!(text.matches(mark).count(), 1, "{mark} on {stream}: {text}");
+            }
+        }
+        return;
+    }
+    for text in ["[first]", "[second]"] {
+        let results = while_its_runtime_closes(async move || {
+            stdout().write_all(text.as_bytes()).await.unwrap();
+            stderr().write_all(text.as_bytes()).await.unwrap();
+            [stdout().flush().await, stderr().flush().await]
+        });
+        for result in results {
+            assert_eq!(result.unwrap_err().to_string(), "the runtime is gone");
+        }
+    }
+    // In a job that has outlived its runtime.
+    let runtime = Runtime::new().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (told, steps) = std::sync::mpsc::channel();
+    let begun = told.clone();
+    let last = async move {
+        assert_eq!(stdout().write(b"[third]").await.unwrap(), 7, "it is kept, so it must not be tried again");
+        assert_eq!(stderr().write(b"[third]").await.unwrap(), 7);
+        assert!(stdout().flush().await.is_err() && stderr().flush().await.is_err());
+        told.send(()).unwrap();
+    };
+    runtime.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        let _ = released.recv();
+        futures::executor::block_on(last);
+    });
+    steps.recv_timeout(PATIENCE).unwrap();
+    drop(runtime);
+    drop(release);
+    steps.recv_timeout(PATIENCE).unwrap();
+    gambol::block_on(async {
+        stdout().write_all(b"[elsewhere]").await.unwrap();
+        stdout().flush().await.unwrap();
+        stderr().write_all(b"[elsewhere]").await.unwrap();
+        stderr().flush().await.unwrap();
+    });
+}
+
+#[test]
 fn many_writers_write_whole_lines() {
     const WRITERS: usize = 20;
     const LINES: usize = 50;

@@ -7,7 +7,8 @@
 //!    it ends under the lock under which it looked.
 //!
 //! A job that was cancelled before it began puts its bytes back in front and wakes all; the first who flushes or writes starts
-//! another.
+//! another. If somebody waits for that and it does not begin either, there is no point in more: he may be on the very stack on
+//! which a closing runtime cancels them. The bytes stay.
 //!
 //! Room is where less than [`CAPACITY`] waits, and then up to as much again is taken: so a line is never torn because the
 //! buffer was nearly full, and a long write is not passed over for ever by short ones that still fit.
@@ -37,12 +38,14 @@ struct State {
     error: Option<io::Error>,
     /// A job is under way.
     writing: bool,
+    /// Jobs that ended without having begun since one did begin, of those that were started by who waits; and were not told of.
+    refused: u8,
     waiting: Waiting,
 }
 
 impl Output {
     pub(super) const fn new(write: fn(&[u8]) -> io::Result<()>) -> Output {
-        let state = State { buffer: Vec::new(), error: None, writing: false, waiting: Waiting::new() };
+        let state = State { buffer: Vec::new(), error: None, writing: false, refused: 0, waiting: Waiting::new() };
         Output { state: Mutex::new(state), write }
     }
 
@@ -82,6 +85,10 @@ impl Output {
             return Poll::Ready(Err(error));
         }
         let found = look(&mut state);
+        // If it was only the last, that may have been in a runtime that has ended, and this be another one.
+        if found.is_none() && state.is_refused(2) {
+            return Poll::Ready(Err(gone()));
+        }
         let surplus = match &found {
             Some(_) => Some(waker),
             None => state.waiting.enrol(waker),
@@ -91,13 +98,13 @@ impl Output {
             state.writing = true;
             let buffer = mem::take(&mut state.buffer);
             drop(state);
-            let job = Job { output: self, buffer, under_way: true };
+            let job = Job { output: self, buffer, awaited: found.is_none(), begun: false, under_way: true };
             drop(spawn_blocking(move || job.run()));
             state = self.lock();
-            if found.is_none() && !state.writing && !state.buffer.is_empty() {
-                // It did not run and does not stand in a queue. A write that has put its bytes into the buffer is done all the
-                // same: whoever got an error would write them again, and they are still there.
-                return Poll::Ready(Err(io::Error::other("the runtime is gone")));
+            if found.is_none() && state.is_refused(1) {
+                // It was dropped at once.
+                drop(state);
+                return Poll::Ready(Err(gone()));
             }
         }
         drop(state);
@@ -113,9 +120,27 @@ impl Output {
     }
 }
 
+impl State {
+    /// Whether so many jobs in a row did not begin; then they are told of.
+    fn is_refused(&mut self, times: u8) -> bool {
+        let refused = !self.writing && self.refused >= times;
+        if refused {
+            self.refused = 0;
+        }
+        refused
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the runtime is gone")
+}
+
 /// Writes in the blocking pool.
 struct Job {
     output: &'static Output,
+    /// Who has started it waits.
+    awaited: bool,
+    begun: bool,
     /// What was taken and is not yet written.
     buffer: Vec<u8>,
     /// It has not ended.
@@ -124,6 +149,7 @@ struct Job {
 
 impl Job {
     fn run(mut self) {
+        self.begun = true;
         loop {
             let result = (self.output.write)(&self.buffer);
             self.buffer.clear();
@@ -154,6 +180,11 @@ impl Job {
         self.buffer.append(&mut state.buffer);
         mem::swap(&mut state.buffer, &mut self.buffer);
         state.writing = false;
+        if self.begun {
+            state.refused = 0;
+        } else if self.awaited {
+            state.refused = state.refused.saturating_add(1);
+        }
         self.under_way = false;
     }
 }
