@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU64, Ordering},
@@ -14,10 +15,16 @@ pub struct Directory(PathBuf);
 impl Directory {
     pub fn new() -> Directory {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gambol-fs-{}-{number}", process::id()));
-        fs::create_dir(&path).unwrap();
-        Directory(path)
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("gambol-fs-{}-{number}", process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Directory(path),
+                // Left by a process of this number that was killed.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
     }
 
     pub fn join(&self, name: &str) -> PathBuf {
