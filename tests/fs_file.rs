@@ -433,6 +433,25 @@ fn a_file_that_grows_is_read_on() {
 }
 
 #[test]
+fn clones_in_turn_go_on_where_the_other_has_ended() {
+    gambol::block_on(async {
+        let mut rng = Rng::with_seed(4);
+        let mut pair = Pair::new(Origin::Opened, false, &bytes(&mut rng, 50_000)).await;
+        // What was read ahead before is given back.
+        Op::Read(6).apply(&mut pair, &mut rng, usize::MAX).await;
+        let mut other = pair.ours.try_clone().await.unwrap();
+        for _ in 0..100 {
+            let size = rng.usize(..900);
+            for op in [Op::Read(size), Op::Write(7), Op::Flush] {
+                assert!(op.apply(&mut pair, &mut rng, usize::MAX).await);
+            }
+            std::mem::swap(&mut pair.ours, &mut other);
+        }
+        pair.check().await;
+    });
+}
+
+#[test]
 fn several_tasks_may_write_to_one_file() {
     gambol::block_on(async {
         let directory = Directory::new();

@@ -79,6 +79,8 @@ pub(super) struct ReadJob {
     hold: Hold,
     ahead: Ahead,
     want: usize,
+    /// The same for a regular file.
+    want_of_regular: usize,
     regular: Option<bool>,
     ended: Option<io::Result<()>>,
 }
@@ -89,9 +91,10 @@ impl ReadJob {
         state: &Shared,
         ahead: Ahead,
         want: usize,
+        want_of_regular: usize,
         regular: Option<bool>,
     ) -> ReadJob {
-        ReadJob { hold: Hold::new(file, state), ahead, want, regular, ended: None }
+        ReadJob { hold: Hold::new(file, state), ahead, want, want_of_regular, regular, ended: None }
     }
 
     fn run(mut self) {
@@ -99,7 +102,7 @@ impl ReadJob {
         let file = self.hold.file();
         // What was read too early of a pipe could not be given back.
         let regular = *self.regular.get_or_insert_with(|| is_regular(file));
-        let want = if regular { self.want.max(self.ahead.least()) } else { self.want };
+        let want = if regular { self.want_of_regular } else { self.want };
         self.ended = match self.ahead.fill(file, want) {
             Ok(0) => Some(Ok(())),
             Ok(_) => None,

@@ -207,7 +207,8 @@ impl File {
 
     /// Another descriptor for the same open file, with the same position.
     ///
-    /// When both are used at the same time, a read of one may read ahead and so move the other's position by too much.
+    /// From now on neither reads ahead, so that reads of both in turn go on where the other's has ended. A read that is dropped
+    /// may still move the other's position, and a write counts for it only when it was flushed.
     ///
     /// # Errors
     ///

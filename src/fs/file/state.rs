@@ -208,7 +208,10 @@ impl State {
     pub(super) fn begin_read(&mut self, file: &Arc<fs::File>, shared: &Shared, want: usize) -> Job {
         self.begin(Kind::Other);
         let ahead = mem::take(&mut self.ahead);
-        Job::Read(ReadJob::new(file, shared, ahead, want.min(MOST_READ), self.regular))
+        let want = want.min(MOST_READ);
+        // Others who move the position would find it too far on.
+        let want_of_regular = if self.shared_position { want } else { want.max(ahead.least()) };
+        Job::Read(ReadJob::new(file, shared, ahead, want, want_of_regular, self.regular))
     }
 
     pub(super) fn begin_seek(&mut self, file: &Arc<fs::File>, shared: &Shared, to: SeekFrom) -> Job {
