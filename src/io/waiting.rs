@@ -15,8 +15,9 @@ impl Waiting {
         Waiting { first: None, rest: Vec::new() }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+    /// Whether anybody waits but this task, which may have enrolled for something that it has given up.
+    pub(crate) fn has_others(&self, waker: &Waker) -> bool {
+        self.first.iter().chain(&self.rest).any(|other| !other.will_wake(waker))
     }
 
     /// Adds a waker that was cloned before the lock around this was taken. One that is not needed is given back, to be

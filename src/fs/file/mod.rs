@@ -8,8 +8,8 @@
 //!    that wait, hands them to the system one write at a time, and looks again, so that a loop of small writes needs few jobs
 //!    and overlaps with them. After a while it queues anew, since others may want its thread. What was accepted
 //!    either waits for a job that has it in sight or is in its hands.
-//! 3. Everything else (seeking, lengths, syncing) waits until no job is under way and is one itself. While somebody waits for that
-//!    no more writes are accepted, so that it comes.
+//! 3. Everything else (seeking, lengths, syncing) waits until no job is under way and is one itself. While another task waits
+//!    for that no more writes are accepted, so that it comes.
 //!
 //! The system's position is ahead of the user's by what was read ahead. Who moves it or writes goes back first; where
 //! that is impossible (a pipe, a terminal) what was read ahead is kept, for there reading and writing have nothing to do with
@@ -314,10 +314,11 @@ impl File {
         if slices.iter().all(|slice| slice.is_empty()) {
             return Poll::Ready(Ok(0));
         }
+        let waker = cx.waker();
         let (n, job) = ready!(self.poll(
             cx,
             |state| {
-                let n = state.write(slices)?;
+                let n = state.write(slices, waker)?;
                 // Under the same lock, or another operation could give it up with what has failed before.
                 Some(Ok((n, state.owes_write().then(|| state.begin_write(&self.file, &self.state)))))
             },

@@ -11,6 +11,7 @@ use std::{
     io::{self, IoSlice, Seek, SeekFrom},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 /// Bytes that one read moves at most: what a worker copies without a look at its other tasks, some 100 µs.
@@ -157,10 +158,10 @@ impl State {
         self.job != Some(Kind::Write) && self.behind.is_empty()
     }
 
-    /// Accepts a write, given in slices. Not while others wait for the end of a write job, which else would not come as long as
+    /// Accepts a write, given in slices. Not while other tasks wait for the end of a write job, which else would not come as long as
     /// writes come faster than the system takes them.
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Option<usize> {
-        if self.job == Some(Kind::Other) || self.job == Some(Kind::Write) && !self.waiting.is_empty() {
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>], waker: &Waker) -> Option<usize> {
+        if self.job == Some(Kind::Other) || self.job == Some(Kind::Write) && self.waiting.has_others(waker) {
             return None;
         }
         self.forget_seeks();
