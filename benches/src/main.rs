@@ -27,7 +27,7 @@ mod table; // medians, spreads and ratios
 
 // On its own: run queues compared, without any runtime.
 mod queues;
-// On its own: one connection's bytes through a proxy.
+// On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
 // On its own: files.
@@ -41,7 +41,7 @@ usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n
        gambol-benches load <address> <requests>
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
-       gambol-benches bulk [--bytes n] [--reps n] [--roads a,b]";
+       gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);

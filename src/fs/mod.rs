@@ -24,7 +24,12 @@ mod read_dir;
 // A call in the blocking pool, and the future that waits for it.
 mod off;
 
+#[cfg(target_os = "linux")]
+pub(crate) use off::Off;
+
 pub use dir_builder::DirBuilder;
+#[cfg(target_os = "linux")]
+pub(crate) use file::Call;
 pub use file::File;
 #[cfg(unix)]
 pub use functions::symlink;

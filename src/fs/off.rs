@@ -14,10 +14,10 @@ pub(super) async fn off<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> 
 
 /// A call that was started.
 #[derive(Debug)]
-pub(super) struct Off<T>(JoinHandle<io::Result<T>>);
+pub(crate) struct Off<T>(JoinHandle<io::Result<T>>);
 
 impl<T: Send + 'static> Off<T> {
-    pub(super) fn start(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> Off<T> {
+    pub(crate) fn start(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> Off<T> {
         Off(spawn_blocking(call))
     }
 }

@@ -240,7 +240,7 @@ impl Drop for SeekJob {
 }
 
 /// Anything else, whose result goes to whoever started it.
-pub(super) struct Call {
+pub(crate) struct Call {
     hold: Hold,
     /// Bytes that were read ahead, if they are to be given back.
     held: Option<usize>,
@@ -252,7 +252,8 @@ impl Call {
         Call { hold: Hold::new(file, state), held, went_back: false }
     }
 
-    pub(super) fn make<T>(mut self, call: impl FnOnce(&fs::File) -> io::Result<T>) -> io::Result<T> {
+    /// Makes it, on a thread of the blocking pool.
+    pub(crate) fn make<T>(mut self, call: impl FnOnce(&fs::File) -> io::Result<T>) -> io::Result<T> {
         self.hold.begin();
         let file = self.hold.file();
         self.went_back = self.held.is_some_and(|held| held == 0 || go_back(file, held));

@@ -30,6 +30,8 @@ use super::{
 };
 use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
 use gambol_executor::{Reason, park, spend};
+#[cfg(target_os = "linux")]
+pub(crate) use jobs::Call;
 use jobs::Job;
 use state::{Before, Kind, State};
 #[cfg(unix)]
@@ -236,11 +238,20 @@ impl File {
         Arc::try_unwrap(self.file).or_else(|file| file.try_clone())
     }
 
-    /// The file beneath, if nothing was read ahead and nothing waits to be written, so that the system's position is the user's.
-    /// It is so until the next read or write here; after using it, call nothing here before that has ended.
-    #[allow(dead_code, reason = "for copying in the kernel")]
-    pub(crate) fn quiet(&self) -> Option<Arc<fs::File>> {
-        State::lock(&self.state).is_quiet().then(|| self.file.clone())
+    /// For copying in the kernel: takes the file for a job that writes at its position and moves it on. All that was written
+    /// before is with the system. Until the job has ended, or is dropped, everything else here waits for it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<io::Result<Call>> {
+        self.poll(
+            cx,
+            |state| {
+                state.is_ready_for(Before::Writable).then(|| {
+                    state.sought = None;
+                    Ok(state.begin_call(&self.file, &self.state, Before::Writable))
+                })
+            },
+            |_| Wait::ForEnd,
+        )
     }
 
     /// The first half of tokio's seek: where to go. It is given up when something else depends on the position.

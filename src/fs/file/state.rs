@@ -75,6 +75,9 @@ pub(super) enum Before {
     Retried,
     /// What was written has been handed to the system or given up, and the system's position is about to be the user's.
     Settled,
+    /// What was written has been handed to the system, and its position is about to be the user's: for who writes there.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only there the kernel copies into files"))]
+    Writable,
 }
 
 impl State {
@@ -106,11 +109,6 @@ impl State {
     /// From now on somebody else moves the position as well.
     pub(super) fn position_is_shared(&mut self) {
         self.shared_position = true;
-    }
-
-    /// The system's position is the user's, and nothing is under way.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.job.is_none() && self.ahead.len() == 0 && self.ended.is_none() && self.behind.is_empty()
     }
 
     /// Whether no job is under way and `before` is so.
@@ -228,11 +226,12 @@ impl State {
 
     pub(super) fn begin_call(&mut self, file: &Arc<fs::File>, shared: &Shared, before: Before) -> Call {
         self.begin(Kind::Other);
-        if before == Before::Settled {
+        let goes_back = matches!(before, Before::Settled | Before::Writable);
+        if goes_back {
             // It may move the end, from where a seek that nobody waited for has counted.
             self.forget_seeks();
         }
-        Call::new(file, shared, (before == Before::Settled).then(|| self.ahead.len()))
+        Call::new(file, shared, goes_back.then(|| self.ahead.len()))
     }
 
     fn begin(&mut self, kind: Kind) {

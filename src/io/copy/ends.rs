@@ -12,6 +12,7 @@
 //! The identity of a type that is not `'static` is that of the same type with all lifetimes made `'static` (the crate `typeid`).
 
 use crate::{
+    fs,
     net::{self, unix},
     process,
 };
@@ -88,24 +89,33 @@ pub(super) fn known<T: ?Sized>(object: &T) -> Option<&dyn End> {
         .or_else(|| seen_as::<T, process::ChildStderr>(object))
 }
 
-/// `object` as a `K`, or as a reference to one, or as a mutable reference to either.
+/// The file that `object` is. Its descriptor has no say in when it may be written to, and a position and buffers belong to it.
+pub(super) fn known_file<T: ?Sized>(object: &T) -> Option<&fs::File> {
+    seen::<T, fs::File>(object)
+}
+
 fn seen_as<T: ?Sized, K: Spliced + 'static>(object: &T) -> Option<&dyn End> {
+    seen::<T, K>(object)?.end()
+}
+
+/// `object` as a `K`, or as a reference to one, or as a mutable reference to either.
+fn seen<T: ?Sized, K: 'static>(object: &T) -> Option<&K> {
     let id = typeid::of::<T>();
     if id == TypeId::of::<K>() {
         // SAFETY: `T` is `K`.
-        unsafe { cast::<T, K>(object) }.end()
+        Some(unsafe { cast::<T, K>(object) })
     } else if id == TypeId::of::<&'static K>() {
         // SAFETY: `T` is `&K`.
-        unsafe { cast::<T, &K>(object) }.end()
+        Some(unsafe { cast::<T, &K>(object) })
     } else if id == TypeId::of::<&'static mut K>() {
         // SAFETY: `T` is `&mut K`.
-        unsafe { cast::<T, &mut K>(object) }.end()
+        Some(unsafe { cast::<T, &mut K>(object) })
     } else if id == TypeId::of::<&'static mut &'static K>() {
         // SAFETY: `T` is `&mut &K`.
-        unsafe { cast::<T, &mut &K>(object) }.end()
+        Some(unsafe { cast::<T, &mut &K>(object) })
     } else if id == TypeId::of::<&'static mut &'static mut K>() {
         // SAFETY: `T` is `&mut &mut K`.
-        unsafe { cast::<T, &mut &mut K>(object) }.end()
+        Some(unsafe { cast::<T, &mut &mut K>(object) })
     } else {
         None
     }
@@ -117,8 +127,8 @@ fn seen_as<T: ?Sized, K: Spliced + 'static>(object: &T) -> Option<&dyn End> {
 ///
 /// Those in `T` are at least as long as the borrow, and so are those of references in `K`, which the borrow bounds. A lifetime
 /// that `K` itself claims (`'static`, in `ReadHalf<'static>`) may be longer than the true one, but nobody can make use of
-/// it: all that is done with the result is `Spliced::end`, which is implemented for all lifetimes at once and gives out
-/// what is borrowed for as long as `object` is.
+/// it: where `K` has one, all that is done with the result is `Spliced::end`, which is implemented for all lifetimes at once
+/// and gives out what is borrowed for as long as `object` is. A file has none.
 unsafe fn cast<T: ?Sized, K>(object: &T) -> &K {
     // SAFETY: it is the same type, borrowed for as long, and shared as before.
     unsafe { &*ptr::from_ref(object).cast::<K>() }

@@ -1,7 +1,7 @@
 //! Everything from here to there.
 //!
-//! A copy moves bytes through a buffer of its own. On Linux, where both ends are known to be nothing but a descriptor, a
-//! long one moves them through a pipe instead, which user space does not see.
+//! A copy moves bytes through a buffer of its own. On Linux, where both ends are known to be nothing but a descriptor, or the
+//! writer to be a file, a long one moves them through a pipe instead, which user space does not see.
 
 // One direction, and both.
 mod bidirectional;

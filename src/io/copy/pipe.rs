@@ -19,14 +19,18 @@ use std::{
 };
 
 /// Bytes that a pipe takes at most.
-const CAPACITY: usize = 256 * 1024;
+pub(super) const CAPACITY: usize = 256 * 1024;
+
+/// The same while it leads to a file, where each time that it is drained costs the way to the blocking pool and back. What a
+/// user's pipes may take together is limited, to 64 MiB as a rule, so that idle ones are not as large.
+pub(super) const CAPACITY_TO_FILE: usize = 1024 * 1024;
 
 /// With less it is not worth while. Where a user has very many pipes, the kernel gives them a page only.
 const LEAST: usize = 64 * 1024;
 
 /// Pipes that there are at most. A writer that is stuck keeps one for as long as it is, and all that a user has without
 /// privileges is 64 MiB (`pipe-user-pages-soft`): beyond, every new pipe of that user, in whatever process, gets two pages. This
-/// is half of it.
+/// is half of it, if few of them lead to files.
 const MOST: usize = 128;
 
 /// Idle pipes that are kept.
@@ -58,8 +62,8 @@ pub(super) fn take() -> io::Result<Pipe> {
 }
 
 /// Gives a pipe back, or closes it.
-pub(super) fn give_back(pipe: Pipe) {
-    if pipe.held == 0 {
+pub(super) fn give_back(mut pipe: Pipe) {
+    if pipe.held == 0 && pipe.resize(CAPACITY) {
         let mut idle = idle();
         if idle.len() < KEPT {
             idle.push(pipe);
@@ -85,6 +89,8 @@ pub(super) struct Pipe {
     reader: OwnedFd,
     writer: OwnedFd,
     held: usize,
+    /// Bytes that it was made to take, if the user's limit allowed it.
+    capacity: usize,
     /// Dropped after the descriptors.
     _counted: Counted,
 }
@@ -109,12 +115,21 @@ impl Pipe {
     fn new() -> io::Result<Pipe> {
         let counted = Counted::new().ok_or(Errno::BUSY)?;
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(|_| Errno::OPNOTSUPP)?;
-        // Beyond the user's limit it stays as it is.
-        let _ = fcntl_setpipe_size(&writer, CAPACITY);
-        if !fcntl_getpipe_size(&writer).is_ok_and(|size| size >= LEAST) {
+        let mut pipe = Pipe { reader, writer, held: 0, capacity: 0, _counted: counted };
+        pipe.resize(CAPACITY);
+        if !fcntl_getpipe_size(&pipe.writer).is_ok_and(|size| size >= LEAST) {
             return Err(Errno::OPNOTSUPP);
         }
-        Ok(Pipe { reader, writer, held: 0, _counted: counted })
+        Ok(pipe)
+    }
+
+    /// Beyond the user's limit it stays as it is, and is not asked for again. False: it could not be done.
+    fn resize(&mut self, capacity: usize) -> bool {
+        if self.capacity == capacity {
+            return true;
+        }
+        self.capacity = capacity;
+        fcntl_setpipe_size(&self.writer, capacity).is_ok()
     }
 
     /// Bytes in it.
@@ -122,10 +137,11 @@ impl Pipe {
         self.held
     }
 
-    /// Moves as much as there is, and room for, from a descriptor into the pipe, which is empty.
-    pub(super) fn fill(&mut self, from: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Moves as much as there is, and room for, from a descriptor into the pipe, which is empty and takes so much at most.
+    pub(super) fn fill(&mut self, from: BorrowedFd<'_>, capacity: usize) -> io::Result<usize> {
+        self.resize(capacity);
         debug_assert_eq!(self.held, 0, "EAGAIN could mean that it is full");
-        let n = retry_on_intr(|| splice(from, None, &self.writer, None, CAPACITY, FLAGS))?;
+        let n = retry_on_intr(|| splice(from, None, &self.writer, None, capacity, FLAGS))?;
         self.held = n;
         Ok(n)
     }
