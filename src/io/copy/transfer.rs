@@ -29,8 +29,8 @@ pub(super) struct Transfer {
     copied: u64,
     /// The reader has ended.
     at_end: bool,
-    /// Something was written since the writer was flushed.
-    to_flush: bool,
+    /// Nothing was written since the writer was flushed. At first this is not so: it may hold what was written before.
+    flushed: bool,
     shortcut: Shortcut,
 }
 
@@ -122,16 +122,16 @@ impl Transfer {
     where
         W: AsyncWrite + Unpin + ?Sized,
     {
-        if self.to_flush {
+        if !self.flushed {
             ready!(Pin::new(writer).poll_flush(cx))?;
-            self.to_flush = false;
+            self.flushed = true;
         }
         Poll::Ready(Ok(()))
     }
 
     fn wrote(&mut self, n: usize) {
         self.copied += n as u64;
-        self.to_flush = true;
+        self.flushed = false;
     }
 }
 
