@@ -7,7 +7,7 @@ use gambol::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, Copy, ErrorKind, copy},
     net::{TcpListener, TcpStream},
 };
-use helpers::{PATIENCE, assert_success, in_child, is_child, poll_once};
+use helpers::{PATIENCE, poll_once};
 use std::{
     fmt::Debug,
     future::poll_fn,
@@ -502,7 +502,10 @@ async fn what_comes_behind_an_urgent_byte_is_copied() {
 
 #[cfg(target_os = "linux")]
 mod alone {
-    use super::*;
+    use super::{
+        helpers::{assert_success, in_child, is_child},
+        *,
+    };
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     /// Descriptors of pipes.

@@ -11,8 +11,8 @@ use gambol::{
     net::{TcpListener, TcpStream},
     time::{Duration, Instant, interval, sleep, timeout},
 };
-use helpers::{PATIENCE, assert_success, in_child, is_child, poll_once};
-use std::{pin::pin, sync::mpsc, thread};
+use helpers::{PATIENCE, assert_success, in_child, is_child};
+use std::{sync::mpsc, thread};
 
 /// Whose executor it is, and what of it polls.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,7 @@ fn any_descriptor() {
     use std::{
         io::{Read, Write},
         os::unix::net::UnixStream,
+        pin::pin,
     };
     for executor in Executor::ALL {
         executor.run(async {
@@ -103,7 +104,7 @@ fn any_descriptor() {
             let ours = Async::new(ours).unwrap();
             for _ in 0..3 {
                 let mut readable = pin!(ours.readable());
-                assert!(poll_once(&mut readable).await.is_pending());
+                assert!(helpers::poll_once(&mut readable).await.is_pending());
                 theirs.write_all(b"text").unwrap();
                 soon(readable).await.unwrap();
                 ours.get_ref().read_exact(&mut [0; 4]).unwrap();

@@ -54,84 +54,89 @@ fn busy_runtime() -> (Runtime, mpsc::Sender<()>) {
     (runtime, release)
 }
 
-/// What tells of a write that went wrong.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Next {
-    Flush,
-    Close,
-    Write,
-    Read,
-    Seek,
-    SyncAll,
-    SyncData,
-    Metadata,
-    SetLen,
-    Clone,
-    IntoStd,
-}
-
-impl Next {
-    const ALL: [Next; 11] = [
-        Next::Flush,
-        Next::Close,
-        Next::Write,
-        Next::Read,
-        Next::Seek,
-        Next::SyncAll,
-        Next::SyncData,
-        Next::Metadata,
-        Next::SetLen,
-        Next::Clone,
-        Next::IntoStd,
-    ];
-
-    async fn result(self, mut file: File) -> (std::io::Result<()>, Option<File>) {
-        let result = match self {
-            Next::Flush => file.flush().await,
-            Next::Close => file.close().await,
-            // The first may be accepted before the error is known.
-            Next::Write => loop {
-                if let Err(error) = file.write(b"y").await {
-                    break Err(error);
-                }
-            },
-            Next::Read => file.read(&mut [0]).await.map(drop),
-            Next::Seek => file.seek(SeekFrom::End(0)).await.map(drop),
-            Next::SyncAll => file.sync_all().await,
-            Next::SyncData => file.sync_data().await,
-            Next::Metadata => file.metadata().await.map(drop),
-            Next::SetLen => file.set_len(0).await,
-            Next::Clone => file.try_clone().await.map(drop),
-            Next::IntoStd => return (file.into_std().await.map(drop), None),
-        };
-        (result, Some(file))
-    }
-}
-
+/// A disk that is always full.
 #[cfg(target_os = "linux")]
-#[test]
-fn an_error_of_a_write_comes_from_the_next_operation() {
-    gambol::block_on(async {
-        for next in Next::ALL {
-            let mut file = File::options().read(true).write(true).open("/dev/full").await.unwrap();
-            assert_eq!(file.write(b"x").await.unwrap(), 1, "it is accepted");
-            let (result, file) = next.result(file).await;
-            let error = result.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::StorageFull, "{next:?}");
-            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC), "untouched");
-            let Some(mut file) = file else { continue };
-            // Told once; but what has to do with the bytes tries again and never says that all is well.
-            if next == Next::Write {
-                continue;
-            }
-            assert!(file.metadata().await.is_ok(), "{next:?}");
-            assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::StorageFull);
-            assert_eq!(file.sync_all().await.unwrap_err().kind(), ErrorKind::StorageFull);
-            // Reading does not need them and gives them up.
-            assert_eq!(file.read(&mut [1; 3]).await.unwrap(), 3);
-            file.flush().await.unwrap();
+mod full {
+    use super::*;
+
+    /// What tells of a write that went wrong.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Next {
+        Flush,
+        Close,
+        Write,
+        Read,
+        Seek,
+        SyncAll,
+        SyncData,
+        Metadata,
+        SetLen,
+        Clone,
+        IntoStd,
+    }
+
+    impl Next {
+        const ALL: [Next; 11] = [
+            Next::Flush,
+            Next::Close,
+            Next::Write,
+            Next::Read,
+            Next::Seek,
+            Next::SyncAll,
+            Next::SyncData,
+            Next::Metadata,
+            Next::SetLen,
+            Next::Clone,
+            Next::IntoStd,
+        ];
+
+        async fn result(self, mut file: File) -> (std::io::Result<()>, Option<File>) {
+            let result = match self {
+                Next::Flush => file.flush().await,
+                Next::Close => file.close().await,
+                // The first may be accepted before the error is known.
+                Next::Write => loop {
+                    if let Err(error) = file.write(b"y").await {
+                        break Err(error);
+                    }
+                },
+                Next::Read => file.read(&mut [0]).await.map(drop),
+                Next::Seek => file.seek(SeekFrom::End(0)).await.map(drop),
+                Next::SyncAll => file.sync_all().await,
+                Next::SyncData => file.sync_data().await,
+                Next::Metadata => file.metadata().await.map(drop),
+                Next::SetLen => file.set_len(0).await,
+                Next::Clone => file.try_clone().await.map(drop),
+                Next::IntoStd => return (file.into_std().await.map(drop), None),
+            };
+            (result, Some(file))
         }
-    });
+    }
+
+    #[test]
+    fn an_error_of_a_write_comes_from_the_next_operation() {
+        gambol::block_on(async {
+            for next in Next::ALL {
+                let mut file = File::options().read(true).write(true).open("/dev/full").await.unwrap();
+                assert_eq!(file.write(b"x").await.unwrap(), 1, "it is accepted");
+                let (result, file) = next.result(file).await;
+                let error = result.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::StorageFull, "{next:?}");
+                assert_eq!(error.raw_os_error(), Some(libc::ENOSPC), "untouched");
+                let Some(mut file) = file else { continue };
+                // Told once; but what has to do with the bytes tries again and never says that all is well.
+                if next == Next::Write {
+                    continue;
+                }
+                assert!(file.metadata().await.is_ok(), "{next:?}");
+                assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::StorageFull);
+                assert_eq!(file.sync_all().await.unwrap_err().kind(), ErrorKind::StorageFull);
+                // Reading does not need them and gives them up.
+                assert_eq!(file.read(&mut [1; 3]).await.unwrap(), 3);
+                file.flush().await.unwrap();
+            }
+        });
+    }
 }
 
 #[test]

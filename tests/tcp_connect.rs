@@ -7,7 +7,7 @@ use gambol::{
     net::{Keepalive, TcpListener, TcpSocket, TcpStream},
     time::{Duration, timeout},
 };
-use helpers::{PATIENCE, at_most};
+use helpers::PATIENCE;
 use std::net::{self, Shutdown, SocketAddr};
 
 #[cfg(target_os = "linux")]
@@ -139,8 +139,8 @@ fn attempts_that_lost_or_were_given_up_are_closed() {
         assert_eq!(descriptors(), before, "after a race");
         for polls in 0..4 {
             // With several addresses, of which one more is under way at each poll, and with one.
-            assert!(at_most(polls, TcpStream::connect([hangs; 8])).await.is_none());
-            assert!(at_most(1, TcpStream::connect(hangs)).await.is_none());
+            assert!(helpers::at_most(polls, TcpStream::connect([hangs; 8])).await.is_none());
+            assert!(helpers::at_most(1, TcpStream::connect(hangs)).await.is_none());
             assert_eq!(descriptors(), before, "given up after {polls} polls");
         }
         let late = timeout(Duration::from_millis(20), TcpStream::connect([hangs])).await;
@@ -193,6 +193,7 @@ async fn a_socket_keeps_the_options_that_it_was_given() {
     assert!(!socket.keepalive().unwrap());
     socket.set_tcp_keepalive(&Keepalive::new().time(Duration::from_secs(77)).retries(3)).unwrap();
     assert!(socket.keepalive().unwrap());
+    #[cfg(unix)]
     assert_eq!(socket2::SockRef::from(&socket).tcp_keepalive_time().unwrap(), Duration::from_secs(77));
     socket.set_keepalive(false).unwrap();
     assert!(!socket.keepalive().unwrap());
@@ -276,7 +277,7 @@ async fn sockets_that_were_made_elsewhere_connect_and_listen() {
     let listening = TcpSocket::from(OwnedFd::from(socket()));
     listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = listening.listen(8).unwrap();
-    assert!(at_most(1, listener.accept()).await.is_none());
+    assert!(helpers::at_most(1, listener.accept()).await.is_none());
     let connecting = TcpSocket::from_std_stream(socket().into());
     assert_eq!(connecting.as_fd().as_raw_fd(), connecting.as_raw_fd());
     let mut client = connecting.connect(listener.local_addr().unwrap()).await.unwrap();

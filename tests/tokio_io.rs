@@ -7,7 +7,7 @@ mod temporary;
 
 use gambol::{
     fs::File,
-    io::{Async, duplex, simplex, stderr, stdin, stdout},
+    io::{duplex, simplex, stderr, stdin, stdout},
     net::{TcpListener, TcpStream},
 };
 use helpers::{PATIENCE, assert_success, in_child, is_child};
@@ -149,6 +149,7 @@ fn parts_are_tokios_under_every_executor() {
 #[cfg(unix)]
 #[test]
 fn any_descriptor_is_tokios_under_every_executor() {
+    use gambol::io::Async;
     use std::os::unix::net::UnixStream;
     for under in Under::ALL {
         under.run(async {

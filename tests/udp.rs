@@ -11,7 +11,7 @@ use gambol::{
     runtime::Runtime,
     time::{Duration, timeout},
 };
-use helpers::{PATIENCE, assert_success, at_most, in_child, is_child, poll_once};
+use helpers::{PATIENCE, at_most, poll_once};
 use std::{
     io,
     net::{self, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -497,8 +497,8 @@ fn a_socket_that_outlives_its_runtime_gives_an_error() {
 #[cfg(unix)]
 #[test]
 fn signals_are_not_seen() {
-    if !is_child() {
-        return assert_success(&in_child("signals_are_not_seen"));
+    if !helpers::is_child() {
+        return helpers::assert_success(&helpers::in_child("signals_are_not_seen"));
     }
     signals::with_many_signals(|| {
         gambol::block_on(async {
