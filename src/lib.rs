@@ -28,6 +28,18 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Platforms
+//!
+//! - **Linux** is where everything is tested and measured: epoll; copies between sockets and pipes that are spliced; reads of files
+//!   that the page cache answers on the spot; children whose end a pidfd tells.
+//! - **macOS** and **FreeBSD**: the same interface over kqueue, where whatever else the list above has is done in the ordinary way: copies
+//!   go through a buffer, files through the blocking pool, and `SIGCHLD` tells of children. They are type-checked and not run; what
+//!   stands in for epoll there is tested on Linux, over `poll` in place of kqueue.
+//! - **Windows** has tasks, timers, locks, TCP, UDP, files and the standard streams, type-checked and not run. It has no `process`, no
+//!   Unix sockets and no `signal::unix`; [`signal::ctrl_c`] gives `Unsupported`. [`io::Async`] takes sockets (`AsSocket`) only.
+//!
+//! What a single system has, such as `TcpSocket::bind_device` on Linux, is not there on the others.
 
 // Tasks: awaiting, aborting and naming them, and giving way to others.
 pub mod task;
@@ -60,6 +72,9 @@ mod tokio_io;
 
 // Runtimes other than the default one, and what a runtime tells about itself.
 pub mod runtime;
+
+// A tour, and pages for those who come from elsewhere.
+pub mod guide;
 
 // What the attribute macros call.
 #[doc(hidden)]
