@@ -40,6 +40,9 @@ mod accept;
 // Not trying again too soon.
 mod back_off;
 
+// What datagram sockets of all families do alike.
+mod datagram;
+
 // Datagrams.
 mod udp;
 

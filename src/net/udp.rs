@@ -11,8 +11,13 @@
 // What can be set: routers, groups, buffers.
 mod options;
 
-use super::{ToSocketAddrs, address, lookup::LookupHost, platform};
-use gambol_executor::{Direction, Done, Io, Reason};
+use super::{
+    ToSocketAddrs, address,
+    datagram::{done, receives},
+    lookup::LookupHost,
+    platform,
+};
+use gambol_executor::{Direction, Io, Reason};
 use std::{
     fmt,
     future::poll_fn,
@@ -149,68 +154,6 @@ impl UdpSocket {
         self.io.try_io(Direction::Write, |socket| done(socket.send_to(buf, address)))
     }
 
-    /// Receives a datagram. Yields its length, or how much of it there was room for.
-    ///
-    /// # Errors
-    ///
-    /// As for the type.
-    ///
-    /// # Cancel safety
-    ///
-    /// A datagram that is not yielded has not been taken.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_recv(cx, buf)).await
-    }
-
-    /// As [`recv`](Self::recv), for those who write futures by hand.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.io.poll_io(cx, Direction::Read, Reason::Read, |socket| done(socket.recv(buf)))
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` instead of waiting; otherwise as there.
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.io.try_io(Direction::Read, |socket| done(socket.recv(buf)))
-    }
-
-    /// As [`recv`](Self::recv); yields also where the datagram comes from.
-    ///
-    /// # Errors
-    ///
-    /// As for the type.
-    ///
-    /// # Cancel safety
-    ///
-    /// A datagram that is not yielded has not been taken.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        poll_fn(|cx| self.poll_recv_from(cx, buf)).await
-    }
-
-    /// As [`recv_from`](Self::recv_from), for those who write futures by hand.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.io.poll_io(cx, Direction::Read, Reason::Read, |socket| done(socket.recv_from(buf)))
-    }
-
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` instead of waiting; otherwise as there.
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.io.try_io(Direction::Read, |socket| done(socket.recv_from(buf)))
-    }
-
     /// As [`recv`](Self::recv), but leaves the datagram where it is.
     ///
     /// # Errors
@@ -273,50 +216,6 @@ impl UdpSocket {
         self.io.try_io(Direction::Read, |socket| done(socket.peek_from(buf)))
     }
 
-    /// Waits until a datagram may be there, or an error to report. See [`try_recv`](Self::try_recv).
-    ///
-    /// # Errors
-    ///
-    /// "The runtime is gone".
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub async fn readable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_readable(cx)).await
-    }
-
-    /// As [`readable`](Self::readable), for those who write futures by hand.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_ready(cx, Direction::Read, Reason::Read)
-    }
-
-    /// Waits until there may be room to send, or an error to report. See [`try_send`](Self::try_send).
-    ///
-    /// # Errors
-    ///
-    /// "The runtime is gone".
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub async fn writable(&self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_writable(cx)).await
-    }
-
-    /// As [`writable`](Self::writable), for those who write futures by hand.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_ready(cx, Direction::Write, Reason::Write)
-    }
-
     /// The address to which the socket is connected.
     ///
     /// # Errors
@@ -356,10 +255,7 @@ impl UdpSocket {
     }
 }
 
-/// A short datagram does not mean that no other waits.
-fn done<R>(result: io::Result<R>) -> io::Result<Done<R>> {
-    result.map(|value| Done { value, short: false })
-}
+receives!(UdpSocket, SocketAddr);
 
 /// Makes a std socket ours; it is put into non-blocking mode.
 impl TryFrom<net::UdpSocket> for UdpSocket {
