@@ -13,7 +13,7 @@ use gambol::{
     time::timeout,
 };
 use helpers::{PATIENCE, at_most};
-use std::{io::Write, os::unix::net, sync::Arc};
+use std::{future::poll_fn, io::Write, os::unix::net, sync::Arc};
 
 #[gambol::test]
 async fn a_file_that_exists_is_an_address_in_use() {
@@ -176,5 +176,75 @@ mod without_descriptors {
             setrlimit(Resource::Nofile, limit).unwrap();
             timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn poll_accept_waits_and_goes_on_when_they_return() {
+        if !is_child() {
+            return assert_success(&in_child("without_descriptors::poll_accept_waits_and_goes_on_when_they_return"));
+        }
+        gambol::block_on(async {
+            let directory = Directory::new();
+            let path = directory.path("listener");
+            let listener = UnixListener::bind(&path).unwrap();
+            let _client = net::UnixStream::connect(&path).unwrap();
+            let (_files, limit) = exhaust_descriptors();
+            let mut errors = 0;
+            let accept = || poll_fn(|cx| listener.poll_accept(cx));
+            loop {
+                match timeout(PATIENCE, accept()).await.expect("it is not woken after the wait") {
+                    Ok(_) => break,
+                    Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}"),
+                }
+                errors += 1;
+                // One that gives up in the middle of the wait leaves the wait to the next.
+                assert!(at_most(1, accept()).await.is_none());
+                if errors == 4 {
+                    setrlimit(Resource::Nofile, limit).unwrap();
+                }
+            }
+            assert_eq!(errors, 4);
+        });
+    }
+}
+
+#[gambol::test]
+async fn a_stream_of_connections_may_own_its_listener() {
+    let directory = Directory::new();
+    let path = directory.path("listener");
+    let listener = UnixListener::bind(&path).unwrap();
+    let serving = gambol::spawn(async move {
+        let mut incoming = listener.into_incoming();
+        let mut numbers = Vec::new();
+        while numbers.len() < 3 {
+            let mut number = [0; 1];
+            incoming.next().await.unwrap().unwrap().read_exact(&mut number).await.unwrap();
+            numbers.push(number[0]);
+        }
+        numbers
+    });
+    for number in 0..3 {
+        UnixStream::connect(&path).await.unwrap().write_all(&[number]).await.unwrap();
+    }
+    assert_eq!(timeout(PATIENCE, serving).await.unwrap().unwrap(), [0, 1, 2]);
+}
+
+#[gambol::test]
+async fn many_tasks_may_wait_by_poll_accept() {
+    const TASKS: usize = 5;
+    let directory = Directory::new();
+    let path = directory.path("listener");
+    let listener = Arc::new(UnixListener::bind(&path).unwrap());
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let listener = listener.clone();
+            gambol::spawn(async move { poll_fn(|cx| listener.poll_accept(cx)).await.unwrap().1.is_unnamed() })
+        })
+        .collect();
+    // One that gives up takes nothing from the others.
+    assert!(at_most(1, poll_fn(|cx| listener.poll_accept(cx))).await.is_none());
+    let _clients: Vec<_> = (0..TASKS).map(|_| net::UnixStream::connect(&path).unwrap()).collect();
+    for task in tasks {
+        assert!(timeout(PATIENCE, task).await.unwrap().unwrap());
     }
 }

@@ -1,14 +1,16 @@
 //! Taking connections.
 
-use super::{TcpStream, ToSocketAddrs, accept::Acceptor, address, platform};
-use futures_core::stream::{FusedStream, Stream};
+use super::{
+    TcpStream, ToSocketAddrs,
+    accept::{self, Acceptor},
+    address, platform,
+};
 use gambol_executor::Sleep;
 use socket2::{Domain, Socket};
 use std::{
     fmt, io,
     net::{self, SocketAddr},
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -26,8 +28,6 @@ const BACKLOG: i32 = 4096;
 /// processor time, and serves again when descriptors return. The connections meanwhile wait in the kernel's queue.
 pub struct TcpListener {
     acceptor: Acceptor<net::TcpListener>,
-    /// That of [`poll_accept`](Self::poll_accept), which has no future to keep it in.
-    wait: Mutex<Option<Box<Sleep>>>,
 }
 
 impl TcpListener {
@@ -63,20 +63,7 @@ impl TcpListener {
     /// Any number of tasks may wait for a connection by it. But while the listener waits because descriptors have run out,
     /// only the task that called last is sure to be woken.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        // Taken out and put back, since wakers are cloned and dropped under a sleep's poll.
-        let mut wait = self.wait().take();
-        let polled = self.poll_accept_with(cx, &mut wait);
-        if wait.is_some() {
-            let mut kept = self.wait();
-            if kept.is_none() {
-                *kept = wait;
-            } else {
-                // Another task was here at the same time. Two sleeps cannot be kept: this one comes again.
-                drop(kept);
-                cx.waker().wake_by_ref();
-            }
-        }
-        polled
+        self.acceptor.poll_kept(cx, take)
     }
 
     /// The connections as a stream, which does not end. Its errors are those of [`accept`](Self::accept), and do not end it
@@ -145,11 +132,7 @@ impl TcpListener {
 
     /// `listener` is in non-blocking mode.
     fn new(listener: net::TcpListener) -> io::Result<TcpListener> {
-        Ok(TcpListener { acceptor: Acceptor::new(listener)?, wait: Mutex::default() })
-    }
-
-    fn wait(&self) -> MutexGuard<'_, Option<Box<Sleep>>> {
-        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(TcpListener { acceptor: Acceptor::new(listener)? })
     }
 
     /// `wait` belongs to the caller's future: the sleep in which it waits for the back-off.
@@ -158,11 +141,13 @@ impl TcpListener {
         cx: &mut Context<'_>,
         wait: &mut Option<Box<Sleep>>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.acceptor.poll(cx, wait, |listener| {
-            let (stream, peer) = platform::accept(listener)?;
-            Ok((TcpStream::new(stream)?, peer))
-        })
+        self.acceptor.poll(cx, wait, take)
     }
+}
+
+fn take(listener: &net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = platform::accept(listener)?;
+    Ok((TcpStream::new(stream)?, peer))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -229,20 +214,7 @@ pub struct Incoming<'a> {
     wait: Option<Box<Sleep>>,
 }
 
-impl Stream for Incoming<'_> {
-    type Item = io::Result<TcpStream>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        this.listener.poll_accept_with(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
-    }
-}
-
-impl FusedStream for Incoming<'_> {
-    fn is_terminated(&self) -> bool {
-        false
-    }
-}
+accept::connections!(Incoming<'_>, TcpStream);
 
 /// See [`TcpListener::into_incoming`].
 #[derive(Debug)]
@@ -252,17 +224,4 @@ pub struct IntoIncoming {
     wait: Option<Box<Sleep>>,
 }
 
-impl Stream for IntoIncoming {
-    type Item = io::Result<TcpStream>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        this.listener.poll_accept_with(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
-    }
-}
-
-impl FusedStream for IntoIncoming {
-    fn is_terminated(&self) -> bool {
-        false
-    }
-}
+accept::connections!(IntoIncoming, TcpStream);

@@ -1,8 +1,10 @@
 //! Taking connections.
 
 use super::UnixStream;
-use crate::net::{accept::Acceptor, platform};
-use futures_core::stream::{FusedStream, Stream};
+use crate::net::{
+    accept::{self, Acceptor},
+    platform,
+};
 use gambol_executor::Sleep;
 use std::{
     fmt, io,
@@ -60,10 +62,23 @@ impl UnixListener {
         Accept { listener: self, wait: None }
     }
 
+    /// As [`accept`](Self::accept), for those who write futures by hand.
+    ///
+    /// Any number of tasks may wait for a connection by it. But while the listener waits because descriptors have run out,
+    /// only the task that called last is sure to be woken.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        self.acceptor.poll_kept(cx, take)
+    }
+
     /// The connections as a stream, which does not end. Its errors are those of [`accept`](Self::accept), and do not end it
     /// either.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self, wait: None }
+    }
+
+    /// As [`incoming`](Self::incoming), for a stream that owns the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self, wait: None }
     }
 
     /// The address at which it listens.
@@ -95,16 +110,19 @@ impl UnixListener {
         Ok(listener)
     }
 
-    fn poll_accept(
+    /// `wait` belongs to the caller's future: the sleep in which it waits for the back-off.
+    fn poll_accept_with(
         &self,
         cx: &mut Context<'_>,
         wait: &mut Option<Box<Sleep>>,
     ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
-        self.acceptor.poll(cx, wait, |listener| {
-            let (stream, peer) = listener.accept()?;
-            Ok((stream.try_into()?, peer))
-        })
+        self.acceptor.poll(cx, wait, take)
     }
+}
+
+fn take(listener: &net::UnixListener) -> io::Result<(UnixStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    Ok((stream.try_into()?, peer))
 }
 
 /// Makes a std listener ours; it is put into non-blocking mode.
@@ -147,7 +165,7 @@ impl Future for Accept<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.listener.poll_accept(cx, &mut this.wait)
+        this.listener.poll_accept_with(cx, &mut this.wait)
     }
 }
 
@@ -159,17 +177,14 @@ pub struct Incoming<'a> {
     wait: Option<Box<Sleep>>,
 }
 
-impl Stream for Incoming<'_> {
-    type Item = io::Result<UnixStream>;
+accept::connections!(Incoming<'_>, UnixStream);
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        this.listener.poll_accept(cx, &mut this.wait).map(|result| Some(result.map(|(stream, _)| stream)))
-    }
+/// See [`UnixListener::into_incoming`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless they are polled"]
+pub struct IntoIncoming {
+    listener: UnixListener,
+    wait: Option<Box<Sleep>>,
 }
 
-impl FusedStream for Incoming<'_> {
-    fn is_terminated(&self) -> bool {
-        false
-    }
-}
+accept::connections!(IntoIncoming, UnixStream);

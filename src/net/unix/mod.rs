@@ -15,7 +15,7 @@ mod datagram;
 mod again;
 
 pub use datagram::UnixDatagram;
-pub use listener::{Accept, Incoming, UnixListener};
+pub use listener::{Accept, Incoming, IntoIncoming, UnixListener};
 #[doc(no_inline)]
 pub use std::os::unix::net::SocketAddr;
 pub use stream::UnixStream;
