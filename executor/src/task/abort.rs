@@ -72,8 +72,8 @@ impl AbortCell {
 pub struct AbortHandle(pub(crate) Arc<AbortCell>);
 
 impl AbortHandle {
-    /// Asks the task to end: its future is dropped at its next turn, on a worker, and its handle yields an error whose
-    /// `is_cancelled` is true. A task that has finished stays as it is.
+    /// Asks the task to end: its future is dropped at its next turn, on a worker or, if it is a local task, on its own
+    /// thread, and its handle yields an error whose `is_cancelled` is true. A task that has finished stays as it is.
     pub fn abort(&self) {
         self.0.abort();
     }

@@ -34,9 +34,9 @@ impl<T> JoinHandle<T> {
         JoinHandle { task: ManuallyDrop::new(task) }
     }
 
-    /// Asks the task to end: its future is dropped at its next turn, on a worker, and the handle yields an error whose
-    /// `is_cancelled` is true. A task that has finished keeps its outcome. Blocking work that has begun is not
-    /// interrupted.
+    /// Asks the task to end: its future is dropped at its next turn, on a worker or, if it is a local task, on its own
+    /// thread, and the handle yields an error whose `is_cancelled` is true. A task that has finished keeps its outcome.
+    /// Blocking work that has begun is not interrupted.
     pub fn abort(&self) {
         if self.task.is_finished() {
             return;
