@@ -3,7 +3,7 @@
 mod helpers;
 
 use gambol::{
-    runtime::Runtime,
+    runtime::{Handle, Reason, Runtime, TaskInfo},
     task::{self, JoinHandle, consume_budget, yield_now},
     time::timeout,
 };
@@ -47,6 +47,24 @@ fn a_builder_starts_every_kind_of_task() {
         let on = builder.spawn_on(another.handle(), async move { thread() });
         assert!(on.await.unwrap().starts_with("another"));
     });
+}
+
+#[gambol::test]
+async fn a_parked_task_tells_what_it_waits_for() {
+    let task = task::Builder::new().name("late").spawn(std::future::pending::<()>());
+    let sleeper = gambol::spawn(gambol::sleep(PATIENCE));
+    let info = |id| async move {
+        loop {
+            let parked: Vec<TaskInfo> = Handle::current().parked_tasks();
+            if let Some(info) = parked.into_iter().find(|info| info.id == id) {
+                return info;
+            }
+            yield_now().await;
+        }
+    };
+    let (named, asleep) = timeout(PATIENCE, async { (info(task.id()).await, info(sleeper.id()).await) }).await.unwrap();
+    assert_eq!((named.name.as_deref(), named.wait), (Some("late"), Reason::Unknown));
+    assert_eq!((asleep.name, asleep.wait), (None, Reason::Sleep));
 }
 
 #[test]
