@@ -30,6 +30,9 @@ mod output;
 
 mod standard;
 
+// What they do when somebody has put them into non-blocking mode.
+mod nonblocking;
+
 // Those who wait for a standard stream, a file, or one in memory.
 pub(crate) mod waiting;
 

@@ -27,7 +27,7 @@ const CAPACITY: usize = 64 * 1024;
 
 pub(super) struct Output {
     state: Mutex<State>,
-    /// Writes all of it and flushes.
+    /// Writes all of it and flushes. Blocks, whatever mode the stream is in.
     write: fn(&[u8]) -> io::Result<()>,
 }
 

@@ -1,13 +1,9 @@
 //! The standard error output. How it works is written in `output.rs`.
 
-use super::{output::Output, standard::write_to};
-use std::io::{self, Write};
+use super::{nonblocking, output::Output, standard::write_to};
+use std::io;
 
-static OUTPUT: Output = Output::new(|bytes| {
-    let mut stderr = io::stderr().lock();
-    stderr.write_all(bytes)?;
-    stderr.flush()
-});
+static OUTPUT: Output = Output::new(|bytes| nonblocking::write(&io::stderr(), io::stderr().lock(), bytes));
 
 /// The standard error output of the process.
 pub fn stderr() -> Stderr {

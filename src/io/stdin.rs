@@ -11,12 +11,11 @@
 //! it began puts the buffer back and wakes all, and the first of them starts another, in its own runtime. If that does not begin
 //! either, there is no point in more: the reader may be on the very stack on which a closing runtime cancels them.
 
-use super::{standard::descriptor, waiting::Waiting};
+use super::{nonblocking, standard::descriptor, waiting::Waiting};
 use futures_io::AsyncRead;
 use gambol_executor::{Reason, park, spawn_blocking, spend};
 use std::{
-    io::{self, Read},
-    mem,
+    io, mem,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -80,7 +79,8 @@ pub fn stdin() -> Stdin {
 /// See [`stdin`]. All handles read from the same stream, and may be used by several tasks: each byte goes to one of them.
 ///
 /// A read that is under way does not hold up the end of the program. After the end of input, a read may give more, as on a
-/// terminal. What std's handle has buffered comes first.
+/// terminal. What std's handle has buffered comes first. A read waits for bytes also if somebody has put the terminal or the
+/// pipe into non-blocking mode.
 ///
 /// For lines, put one `BufReader` around it and keep that: what it has read ahead is lost to other handles when it is dropped.
 ///
@@ -161,12 +161,7 @@ impl Job {
     fn run(mut self) {
         self.begun = true;
         self.buffer.resize(CAPACITY, 0);
-        let result = loop {
-            match io::stdin().lock().read(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result,
-            }
-        };
+        let result = nonblocking::read(&io::stdin(), io::stdin().lock(), &mut self.buffer);
         self.buffer.truncate(*result.as_ref().unwrap_or(&0));
         if self.buffer.is_empty() {
             State::lock().end = Some(result.map(drop));

@@ -1,13 +1,9 @@
 //! The standard output. How it works is written in `output.rs`.
 
-use super::{output::Output, standard::write_to};
-use std::io::{self, Write};
+use super::{nonblocking, output::Output, standard::write_to};
+use std::io;
 
-static OUTPUT: Output = Output::new(|bytes| {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
-});
+static OUTPUT: Output = Output::new(|bytes| nonblocking::write(&io::stdout(), io::stdout().lock(), bytes));
 
 /// The standard output of the process.
 pub fn stdout() -> Stdout {
@@ -19,7 +15,7 @@ pub fn stdout() -> Stdout {
 ///
 /// A write is done when its bytes are in the buffer, and the operating system is given them at once, by another thread.
 /// `flush` waits until it has them; **call it before main returns**, otherwise the last bytes may be lost, since nothing holds up
-/// the end of a program.
+/// the end of a program. All this holds as well for a terminal or a pipe that somebody has put into non-blocking mode.
 ///
 /// # Errors
 ///
