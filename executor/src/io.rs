@@ -24,7 +24,7 @@ use std::{
 /// may wait gives an error, also if it would not have to wait now; [`try_io`](Io::try_io) works on.
 pub struct Io<T: AsDescriptor> {
     io: ManuallyDrop<T>,
-    /// What was registered. `T` gives out something else only if its user has put another object in its place.
+    /// The number of what was registered. `T` gives out something else only if its user has put another object in its place.
     registered: RawDescriptor,
     source: Arc<Source>,
     poller: Arc<Poller>,
@@ -45,7 +45,9 @@ impl<T: AsDescriptor> Io<T> {
     ///
     /// `T` is to give out the same descriptor each time, and to keep it open. If it does not, nobody is told when what it
     /// gives out later becomes ready, and what was registered stays in the poller: on Linux until it is closed; elsewhere until
-    /// this is dropped, and meanwhile nothing else of the same number can be registered.
+    /// this is dropped, and meanwhile nothing else of the same number can be registered. If on Linux it gives out another file
+    /// under the number of the first, and another `Io` of this runtime has registered that, the other's registration ends when
+    /// this is dropped.
     ///
     /// # Errors
     ///
@@ -61,8 +63,9 @@ impl<T: AsDescriptor> Io<T> {
         let descriptor = io.as_descriptor();
         let registered = gambol_netpoll::raw(descriptor);
         // SAFETY: the descriptor stays open until our drop, which deregisters it first: we own `io`. A user who takes it out
-        // through `get_mut`, or whose `T` closes it by itself, breaks that; `deregister` notices, and then abandons the source,
-        // so that no other source is hit by the number that was registered.
+        // through `get_mut`, or whose `T` closes it by itself, breaks that; then the number may stand for another file. That
+        // costs events, never memory: the kernel is given a number and a key and no pointer, and the key is looked up in the
+        // poller's table, which owns the sources. `deregister` mostly notices the exchange, and tells when it does not.
         let source = unsafe { poller.register(descriptor) }?;
         Ok(Io { io: ManuallyDrop::new(io), registered, source, poller })
     }
@@ -117,6 +120,14 @@ impl<T: AsDescriptor> Io<T> {
         }
         let mut wakers = Vec::new();
         let descriptor = self.io.as_descriptor();
+        // Another number: what was registered is not ours any more, and its number may be another source's, which must not
+        // be hit.
+        //
+        // The same number is taken for the same file. It need not be: what was registered may have been closed, its number given
+        // to a new file, and that file put in here. If another `Io` has registered that one (both hold it by an `Arc`, say), epoll
+        // now removes the other's registration, and who waits there is told nothing more. To tell the two apart would take a
+        // system call at every drop, or a table of numbers beside that of keys. The roads of other systems have such a
+        // table, and refuse the number to the other until the first has given it up.
         let same = gambol_netpoll::raw(descriptor) == self.registered;
         let result = if same {
             self.poller.deregister(&self.source, descriptor, &mut wakers)
