@@ -1,7 +1,7 @@
 //! What a task waits for, and since when: one word in its metadata, written by the leaf that returns Pending.
 //!
-//! Bits 0..6 the reason, bits 6..32 the time in units of 16 ms on the runtime's coarse clock, which the monitor and the
-//! workers' own clock reads keep; 26 bits come round after 12 days, so an age is right modulo 12 days.
+//! Bits 0..6 the reason, bits 6..32 the time in units of 17 ms on the runtime's coarse clock, which the monitor and the
+//! workers' own clock reads keep; 26 bits come round after 13 days, so an age is right modulo 13 days.
 
 use std::fmt;
 
