@@ -47,7 +47,7 @@ impl Clients {
 
 #[gambol::main]
 async fn main() -> ExitCode {
-    let text = env::args().nth(1).unwrap_or_else(|| "200".to_owned());
+    let text = env::args_os().nth(1).map_or("200".into(), |given| given.to_string_lossy().into_owned());
     let period = match text.parse() {
         Ok(millis @ 1..=60_000) => Duration::from_millis(millis),
         _ => {

@@ -14,7 +14,7 @@ const RANGES: u32 = 16;
 
 #[gambol::main]
 async fn main() -> ExitCode {
-    let text = env::args().nth(1).unwrap_or_else(|| "2000000".to_owned());
+    let text = env::args_os().nth(1).map_or("2000000".into(), |given| given.to_string_lossy().into_owned());
     let limit = match text.parse() {
         Ok(limit @ 0..=100_000_000) => limit,
         _ => {

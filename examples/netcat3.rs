@@ -15,7 +15,7 @@ use std::{env, process::ExitCode};
 
 #[gambol::main]
 async fn main() -> ExitCode {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let address = env::args_os().nth(1).map_or("127.0.0.1:8000".into(), |given| given.to_string_lossy().into_owned());
     let server = match TcpStream::connect(&address).await {
         Ok(server) => server,
         Err(error) => {

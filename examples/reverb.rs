@@ -24,9 +24,9 @@ const SHOUTS: usize = 100;
 
 #[gambol::main]
 async fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8000".to_owned());
-    let text = arguments.next().unwrap_or_else(|| "1000".to_owned());
+    let argument = |n| env::args_os().nth(n).map(|given| given.to_string_lossy().into_owned());
+    let address = argument(1).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let text = argument(2).unwrap_or_else(|| "1000".to_owned());
     let delay = match text.parse() {
         Ok(millis @ 0..=60_000) => Duration::from_millis(millis),
         _ => {

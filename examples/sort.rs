@@ -12,7 +12,7 @@ use std::{env, process::ExitCode};
 
 #[gambol::main]
 async fn main() -> ExitCode {
-    let text = env::args().nth(1).unwrap_or_else(|| "5000000".to_owned());
+    let text = env::args_os().nth(1).map_or("5000000".into(), |given| given.to_string_lossy().into_owned());
     let length = match text.parse() {
         Ok(length @ 0..=100_000_000) => length,
         _ => {

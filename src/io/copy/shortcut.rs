@@ -33,6 +33,9 @@
 //! | pipe of 256 KiB | 828 | 670 |
 //! | pipe of 1 MiB | 604 | 405 |
 //!
+//! It pays in CPU only. The buffer's road fills while the file's job writes; this one does one thing after the other, and is
+//! slower by a tenth or more where a second core is free (`benches/README.md` has both).
+//!
 //! # When
 //!
 //! A request and its answer are copied faster through the buffer: two system calls and not four. So the shortcut is taken when 64 KiB
