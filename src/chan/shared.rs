@@ -112,9 +112,10 @@ impl Owed {
         mem::take(&mut self.patience)
     }
 
-    /// Wakes them; patience was taken out before.
+    /// Wakes them; patience was taken out before. In reverse: on a worker of gambol's the last one runs first, and of the arms
+    /// of a select the first one is to have the better chance.
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.second).chain(self.more).for_each(wake);
+        self.first.into_iter().chain(self.second).chain(self.more).rev().for_each(wake);
     }
 
     /// Wakes them. `shared` is where they were owed; for several channels each settles its own.

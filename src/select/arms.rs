@@ -40,13 +40,13 @@ pub trait Arms {
     #[doc(hidden)]
     unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How, owed: &mut Owed) -> Option<Self::Output>;
 
-    /// See [`Arm::enrol_held`]; for all arms.
+    /// See [`Arm::enrol_held`].
     ///
     /// # Safety
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, owed: &mut Owed);
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed);
 
     /// Releases the locks in `words`, each once.
     ///
@@ -91,7 +91,7 @@ impl Arms for Nil {
         None
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: &mut Owed) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim, _: &mut Owed) {}
 
     unsafe fn release(&self, _: &[*const Word]) {}
 
@@ -178,13 +178,14 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed) {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
-            this.rest.enrol_held(claim, owed);
-            if let Some(arm) = this.arm.as_pin_mut() {
-                arm.enrol_held(claim, (Self::LEN - 1) as u32, owed);
+            if index + 1 < Self::LEN {
+                this.rest.enrol_held(index, claim, owed);
+            } else if let Some(arm) = this.arm.as_pin_mut() {
+                arm.enrol_held(claim, index as u32, owed);
             }
         }
     }

@@ -31,7 +31,7 @@ use pin_project_lite::pin_project;
 use std::{
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// As many arms as there may be.
@@ -339,7 +339,7 @@ unsafe fn try_held<L: Arms, O: Order>(
 fn enrol<L: Arms, O: Order>(
     mut arms: Pin<&mut L>,
     claim: &Claim,
-    waker: Option<std::task::Waker>,
+    waker: Option<Waker>,
     tries: bool,
 ) -> Option<(usize, L::Output)> {
     let mut owed = Owed::default();
@@ -353,7 +353,10 @@ fn enrol<L: Arms, O: Order>(
         let old = match &done {
             Some(_) => waker,
             None => {
-                arms.as_mut().enrol_held(claim, &mut owed);
+                let mut order = O::new();
+                while let Some(index) = order.next() {
+                    arms.as_mut().enrol_held(index, claim, &mut owed);
+                }
                 claim.open(waker)
             }
         };
