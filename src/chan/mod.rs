@@ -60,7 +60,6 @@ pub use sender::{Sender, WeakSender};
 // Receives and sends as arms of a `select!`.
 mod arms;
 pub(crate) use claim::{Claim, Shut};
-pub(crate) use shared::Owed;
 pub(crate) use word::Word;
 
 // On plain threads.
