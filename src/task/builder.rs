@@ -1,6 +1,9 @@
 //! Tasks that differ from those that `spawn` makes.
 
-use gambol_executor::{Handle, JoinHandle, named};
+use gambol_executor::{
+    Handle, JoinHandle,
+    named::{self, Particulars},
+};
 
 /// Starts a task with a name.
 ///
@@ -35,7 +38,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        named::spawn(None, self.name, future)
+        named::spawn(None, self.particulars(), future)
     }
 
     /// Starts the task in the runtime that the handle stands for, as [`Handle::spawn`] does.
@@ -45,7 +48,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        named::spawn(Some(handle), self.name, future)
+        named::spawn(Some(handle), self.particulars(), future)
     }
 
     /// Starts a task that stays on this thread, as [`spawn_local`](crate::spawn_local) does.
@@ -59,12 +62,16 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        named::spawn_local(self.name, future)
+        named::spawn_local(self.particulars(), future)
     }
 
     /// Runs a closure that may block, as [`spawn_blocking`](crate::spawn_blocking) does.
     #[track_caller]
     pub fn spawn_blocking<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        named::spawn_blocking(self.name, job)
+        named::spawn_blocking(self.particulars(), job)
+    }
+
+    fn particulars(self) -> Particulars {
+        Particulars { name: self.name, ..Particulars::default() }
     }
 }
