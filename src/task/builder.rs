@@ -1,11 +1,12 @@
 //! Tasks that differ from those that `spawn` makes.
 
+use crate::context::Context;
 use gambol_executor::{
     Handle, JoinHandle,
     named::{self, Particulars},
 };
 
-/// Starts a task with a name.
+/// Starts a task with a name, or with another context than the one in scope.
 ///
 /// ```
 /// # gambol::block_on(async {
@@ -17,6 +18,8 @@ use gambol_executor::{
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     name: Option<Box<str>>,
+    /// None: the one in scope.
+    context: Option<Context>,
 }
 
 impl Builder {
@@ -28,6 +31,12 @@ impl Builder {
     /// The name that reports show beside the id. It costs the task one more allocation.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// The [`Context::current`] of the task, in place of the one that it would inherit. [`Context::background`]: none.
+    pub fn context(mut self, context: Context) -> Builder {
+        self.context = Some(context);
         self
     }
 
@@ -72,6 +81,6 @@ impl Builder {
     }
 
     fn particulars(self) -> Particulars {
-        Particulars { name: self.name, ..Particulars::default() }
+        Particulars { name: self.name, heritage: self.context.map(|context| context.heritage()), location: None }
     }
 }

@@ -8,6 +8,9 @@ mod timeout;
 // Ticks.
 mod interval;
 
+// Calling somebody at a time, without a task.
+pub(crate) mod alarm;
+
 pub use gambol_executor::{Instant, Sleep};
 pub use interval::{Interval, MissedTick, Tick, interval};
 pub use std::time::Duration;
