@@ -105,6 +105,14 @@ pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
     oneshot::channel()
 }
 
+/// A channel that owns what feeds it.
+pub(crate) fn fed<T, S: Send + 'static>(capacity: usize, make: impl FnOnce(Sender<T>) -> S) -> Receiver<T> {
+    let (sender, receiver) = channel(capacity);
+    let source = make(sender);
+    receiver.shared.attach(Box::new(source));
+    receiver
+}
+
 fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(capacity));
     (Sender::new(shared.clone()), Receiver::new(shared))
