@@ -42,7 +42,7 @@ mod trace;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
-pub use budget::{Spent, has_remaining, spend, unconstrained};
+pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::wake;

@@ -1,4 +1,5 @@
-//! The attribute macros of the gambol runtime. Only `gambol`'s API is promised; use them from there.
+//! The attribute macros of the gambol runtime, and what `select!` says of mistakes. Only `gambol`'s API is promised; use them from
+//! there.
 //!
 //! There is little to parse, so this crate does it by hand and depends on nothing. In reading order:
 

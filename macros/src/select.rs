@@ -6,7 +6,7 @@
 //! of which can stand in no pattern and no expression outside of brackets, and what is missing is found by what is there.
 
 use crate::error::Error;
-use proc_macro::{Delimiter, Spacing, Span, TokenStream, TokenTree};
+use proc_macro::{Spacing, Span, TokenStream, TokenTree};
 
 const FORM: &str = "an arm is `pattern = future => handler` or `pattern = future, if condition => handler`";
 
@@ -22,12 +22,11 @@ pub(crate) fn mistake(tokens: TokenStream) -> Error {
     let span = first.span();
     match first.to_string().as_str() {
         "#" => return Error::new(span, "an arm of `select!` takes no attributes"),
-        "," => return Error::new(span, "expected an arm, found a comma"),
-        "let" => return Error::new(span, "an arm begins with its pattern, without `let`"),
+        sign @ ("," | ";") => return Error::new(span, format!("expected an arm, found `{sign}`")),
         "biased" if is(&tokens, 1, ';') => return Error::new(span, "`biased;` stands before all arms"),
         "biased" if !is(&tokens, 1, '=') => return Error::new(span, "`biased` is followed by a semicolon"),
         "complete" if arrow(&tokens, 1) => {
-            return Error::new(span, "what is done when no arm is left follows `else =>`");
+            return Error::new(span, "what is done when all arms are disabled stands after `else =>`");
         }
         word @ ("default" | "else") if word == "else" || arrow(&tokens, 1) || !is(&tokens, 1, '=') => {
             return last(word, span, &tokens, has_default, has_else);
@@ -36,7 +35,7 @@ pub(crate) fn mistake(tokens: TokenStream) -> Error {
     }
     if has_default || has_else {
         let which = if has_else { "else" } else { "default" };
-        return Error::new(span, format!("an arm stands after `{which}`; `default` and `else` are the last"));
+        return Error::new(span, format!("this arm stands after `{which}`; `default` and `else` come last"));
     }
     arm(&tokens)
 }
@@ -55,72 +54,68 @@ fn last(word: &str, span: Span, tokens: &[TokenTree], has_default: bool, has_els
 /// An arm with a pattern.
 fn arm(tokens: &[TokenTree]) -> Error {
     let arrow_at = (0..tokens.len()).find(|at| arrow(tokens, *at));
-    let equals = (0..arrow_at.unwrap_or(tokens.len())).find(|at| equals(tokens, *at));
-    let Some(equals) = equals else {
+    let end = arrow_at.unwrap_or(tokens.len());
+    let Some(equals) = (0..end).find(|at| equals(tokens, *at)) else {
         // Without an arrow either, the arm may end at a comma.
-        return Error::new(
-            place(tokens, arrow_at.unwrap_or(tokens.len())),
-            format!("there is no `=` before this; {FORM}"),
-        );
+        let end = if arrow_at.is_some() { end } else { (0..end).find(|at| is(tokens, *at, ',')).unwrap_or(end) };
+        return range(tokens, 0, end, format!("there is no `=` in this; {FORM}"));
     };
-    if let Some(guard) = tokens[..equals].iter().find(|token| token.to_string() == "if") {
-        return Error::new(
-            guard.span(),
-            "the condition stands behind the future: `pattern = future, if condition => handler`",
+    if let Some(guard) = (1..equals).find(|at| word(tokens, *at, "if")) {
+        return range(
+            tokens,
+            guard,
+            equals,
+            "a condition stands behind the future: `pattern = future, if condition => handler`",
         );
+    }
+    if equals == 0 {
+        return Error::new(tokens[0].span(), "expected a pattern before `=`");
     }
     let future = equals + 1;
-    let end = arrow_at.unwrap_or(tokens.len());
     if future == end || is(tokens, future, ',') {
-        return Error::new(place(tokens, future), "expected a future after `=`");
+        return Error::new(tokens[equals].span(), "expected a future after `=`");
     }
-    // A comma that sets off no condition. One may also stand in a path's `::<A, B>` or between a closure's arguments, so it
-    // counts only if no condition follows and the arm has no arrow of its own.
+    // A comma that sets off no condition ends an arm that has no handler. One may also stand in a path's `::<A, B>` or between a
+    // closure's arguments; then the arrow is this arm's own, and no other `=` comes before it.
     let comma = (future..end).find(|at| is(tokens, *at, ','));
+    let ends = comma.filter(|comma| !word(tokens, comma + 1, "if"));
+    if let Some(comma) = ends.filter(|comma| arrow_at.is_none() || (*comma..end).any(|at| self::equals(tokens, at))) {
+        return range(tokens, future, comma, "expected `=>` and a handler after this future");
+    }
+    if arrow_at.is_some() && is(tokens, end - 1, ',') {
+        return Error::new(place(tokens, end - 1), "a condition stands behind this comma: `, if condition =>`");
+    }
     let condition = (future..end).find(|at| is(tokens, *at, ',') && word(tokens, at + 1, "if"));
-    let stray = (future..end).find(|at| word(tokens, *at, "if") && !is(tokens, at - 1, ',') && *at > future);
-    match (condition, comma) {
-        (Some(condition), _) if condition + 2 == end => {
-            return Error::new(place(tokens, end), "expected a condition after `if`");
-        }
-        (Some(_), _) => {}
-        (None, _) if stray.is_some_and(|at| !word(tokens, at - 1, "else")) => {
-            return Error::new(
-                place(tokens, stray.unwrap_or(end)),
-                "a condition is set off by a comma: `, if condition =>`",
-            );
-        }
-        (None, Some(comma)) if arrow_at.is_none() || self::equals_between(tokens, comma, end) => {
-            return Error::new(place(tokens, comma), "expected `=>` and a handler after the future");
-        }
-        (None, _) => {}
+    if condition.is_some_and(|at| at + 2 == end) {
+        return Error::new(place(tokens, end - 1), "expected a condition after `if`");
+    }
+    let inner = (future + 1..end).find(|at| word(tokens, *at, "if") && !word(tokens, at - 1, "else"));
+    if let (None, Some(inner)) = (condition, inner) {
+        return range(tokens, inner, end, "a condition is set off by a comma: `, if condition =>`");
     }
     match arrow_at {
-        None => Error::new(place(tokens, tokens.len()), "expected `=>` and a handler after this"),
         Some(at) => handler(tokens, at + 2),
+        None if condition.is_some() => range(tokens, future, end, "expected `=>` and a handler after this condition"),
+        None => range(tokens, future, end, "expected `=>` and a handler after this future"),
     }
 }
 
 /// What stands behind `=>`, from `at` on, is no handler, or does not end where it should.
 fn handler(tokens: &[TokenTree], at: usize) -> Error {
     if at >= tokens.len() || is(tokens, at, ',') {
-        return Error::new(place(tokens, at), "expected a handler after `=>`");
+        return range(tokens, at - 2, at, "expected a handler after `=>`");
     }
-    Error::new(place(tokens, at), "this handler is not followed by a comma; only one that is a block needs none")
+    Error::new(place(tokens, at), "there is no comma after this handler; only one that is a block needs none")
 }
 
-fn equals_between(tokens: &[TokenTree], begin: usize, end: usize) -> bool {
-    (begin..end).any(|at| equals(tokens, at))
+/// At the tokens from `begin` to before `end`.
+fn range(tokens: &[TokenTree], begin: usize, end: usize, message: impl Into<String>) -> Error {
+    Error::between(place(tokens, begin), place(tokens, end.saturating_sub(1).max(begin)), message)
 }
 
 /// Where the token stands; behind the last, where that stands.
 fn place(tokens: &[TokenTree], at: usize) -> Span {
-    match tokens.get(at).or(tokens.last()) {
-        // A block is pointed at by its brace.
-        Some(TokenTree::Group(group)) if group.delimiter() != Delimiter::None => group.span_open(),
-        Some(token) => token.span(),
-        None => Span::call_site(),
-    }
+    tokens.get(at).or(tokens.last()).map_or_else(Span::call_site, TokenTree::span)
 }
 
 fn word(tokens: &[TokenTree], at: usize, word: &str) -> bool {

@@ -194,7 +194,8 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         // Here, where no lock is held.
         assert!(place.is_some() || (*value).borrow_mut().is_some(), "{NO_VALUE}");
         let meets = channel.capacity() == Some(0) && channel.word().may(word::AWAITED);
-        if !channel.word().may(word::SENDABLE) && !(meets && how == How::Now) {
+        let could = channel.word().may(word::SENDABLE) || (meets && how == How::Now);
+        if !could {
             return if meets && how == How::Meeting { Look::Meets } else { Look::Waits };
         }
         if how == How::Peek {

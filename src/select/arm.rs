@@ -1,18 +1,21 @@
 //! One arm of a `select!`.
 //!
-//! The expression's type decides what kind of arm it is. The macro calls `awaited(expression).arm()`: a method of [`Wrap`] of
-//! that very type goes before the method of [`AnyFuture`], because Rust looks at inherent methods first. In code that is
-//! generic over the future nothing is known of the type, and the arm is any future.
+//! The expression's type decides what kind of arm it is. The macro calls `awaited(expression).arm()`, and Rust looks for the method
+//! in this order:
 //!
-//! `awaited` is a plain function with a bound, so that an expression that is no future is reported at its own place. Its result
-//! is named after the future in question; without one Rust has nothing to look for `arm` in, and one error is all.
+//! 1. a method of [`Wrap`] for that very type, which another kind of arm brings along;
+//! 2. [`AnyFuture::arm`], for whatever can be awaited. In code that is generic over the future it is always this one;
+//! 3. [`NoFuture::arm`], one reference further. `awaited` has complained by then, at the expression's own place, and this keeps
+//!    others from complaining of the same at the whole `select!`.
 
+//!
 //! What every arm can do is to be asked whether it is ready. Those of channels can do more: they get in line, all of one select under
 //! the locks of all their channels (`run.rs`).
 
 use crate::chan::{Claim, Word};
 use pin_project_lite::pin_project;
 use std::{
+    future::{Pending, pending},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -115,13 +118,14 @@ impl<T> Look<T> {
     }
 }
 
-/// An arm's future, before it is known what kind of arm that makes.
+/// What an arm awaits, before it is known what kind of arm that makes.
 #[derive(Debug)]
 pub struct Wrap<F>(pub F);
 
 /// Takes an arm's expression.
-pub fn awaited<F: IntoFuture>(future: F) -> Wrap<F::IntoFuture> {
-    Wrap(future.into_future())
+#[inline]
+pub fn awaited<F: IntoFuture>(future: F) -> Wrap<F> {
+    Wrap(future)
 }
 
 /// The arm of a future that no other kind of arm is made of.
@@ -133,11 +137,24 @@ pub trait AnyFuture {
     fn arm(self) -> Self::Arm;
 }
 
-impl<F: Future> AnyFuture for Wrap<F> {
-    type Arm = Awaiting<F>;
+impl<F: IntoFuture> AnyFuture for Wrap<F> {
+    type Arm = Awaiting<F::IntoFuture>;
 
-    fn arm(self) -> Awaiting<F> {
-        Awaiting { future: self.0 }
+    #[inline]
+    fn arm(self) -> Awaiting<F::IntoFuture> {
+        Awaiting { future: self.0.into_future() }
+    }
+}
+
+/// The arm of what is no future, in code that does not compile.
+pub trait NoFuture {
+    /// Of any type, so that nobody complains of it.
+    fn arm<T>(&self) -> Awaiting<Pending<T>>;
+}
+
+impl<F> NoFuture for Wrap<F> {
+    fn arm<T>(&self) -> Awaiting<Pending<T>> {
+        Awaiting { future: pending() }
     }
 }
 

@@ -21,7 +21,7 @@ mod arms;
 mod order;
 mod run;
 
-pub use arm::{AnyFuture, Arm, Awaiting, How, Look, Wrap, awaited};
+pub use arm::{AnyFuture, Arm, Awaiting, How, Look, NoFuture, Wrap, awaited};
 pub use arms::{And, Arms, Nil, Out};
 pub use gambol_macros::select_mistake as mistake;
 pub use order::{InTurn, Order, Shuffled};

@@ -26,7 +26,7 @@
 
 use super::{Arms, How, Look, Order};
 use crate::chan::{Claim, Shut, Word};
-use gambol_executor::{Reason, park, spend, unconstrained};
+use gambol_executor::{Reason, on_credit, park, spend};
 use pin_project_lite::pin_project;
 use std::{
     marker::PhantomData,
@@ -223,9 +223,13 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Taken<L::Output>> {
         let mut this = self.project();
-        // Without a budget: an arm that is ready and is refused would look as if it were not, and there is no waiting for the next
-        // turn here.
-        unconstrained(|| {
+        // An arm that is ready and is refused for want of budget would look as if it were not, and there is no next turn here. Without
+        // any limit, a future that goes on for as long as it finds something ready would not return.
+        on_credit(|| {
+            if L::CHANNELS > 0 {
+                // It has credit, so it is not refused.
+                let _ = spend(cx).is_ready();
+            }
             loop {
                 let looked = look::<L, O>(this.arms.as_mut(), cx, How::Now, this.accept);
                 if let Some(taken) = looked.taken {
@@ -323,11 +327,12 @@ unsafe fn try_held<L: Arms, O: Order>(
 ) -> Option<(usize, L::Output)> {
     let mut order = O::new();
     while let Some(index) = order.next() {
-        // SAFETY: the caller's promise.
-        if locks.has(index)
-            && let Some(output) = unsafe { arms.as_mut().try_held(index, how) }
-        {
-            return Some((index, output));
+        if locks.has(index) {
+            // SAFETY: the caller's promise.
+            let output = unsafe { arms.as_mut().try_held(index, how) };
+            if let Some(output) = output {
+                return Some((index, output));
+            }
         }
     }
     None
