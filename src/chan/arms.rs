@@ -12,7 +12,7 @@ use super::{
     shared::{Owed, State},
     word::{self, Word},
 };
-use crate::select::{Arm, How, Look, Wrap};
+use crate::select::{Arm, How, Lines, Look, Standing, Wrap};
 use std::{borrow::BorrowMut, mem, pin::Pin, task::Context};
 
 /// A receive.
@@ -70,6 +70,7 @@ impl<T> ReceiveArm<'_, T> {
 
 impl<T> Arm for ReceiveArm<'_, T> {
     type Output = Option<T>;
+    type Lines<Rest: Lines> = Standing;
 
     const IS_CHANNEL: bool = true;
 
@@ -177,6 +178,7 @@ impl<T, V: BorrowMut<Option<T>>> SendArm<'_, T, V> {
 
 impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
     type Output = Result<(), SendError<T>>;
+    type Lines<Rest: Lines> = Standing;
 
     const IS_CHANNEL: bool = true;
 

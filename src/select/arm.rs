@@ -12,6 +12,7 @@
 //! What every arm can do is to be asked whether it is ready. Those of channels can do more: they get in line, all of one select under
 //! the locks of all their channels (`run.rs`).
 
+use super::Lines;
 use crate::chan::{Claim, Word};
 use pin_project_lite::pin_project;
 use std::{
@@ -27,6 +28,9 @@ pub trait Arm {
 
     /// Whether it is a receive or a send, for which the following methods are.
     const IS_CHANNEL: bool = false;
+
+    /// What a select with this arm and some others keeps beside its arms, if with the others it keeps `Rest`.
+    type Lines<Rest: Lines>: Lines;
 
     /// Looks whether it has come. A channel's arm does what can be done at once, and does not wait.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, how: How) -> Look<Self::Output>;
@@ -169,6 +173,7 @@ pin_project! {
 
 impl<F: Future> Arm for Awaiting<F> {
     type Output = F::Output;
+    type Lines<Rest: Lines> = Rest;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, _: How) -> Look<F::Output> {

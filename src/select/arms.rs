@@ -6,7 +6,7 @@
 //!
 //! A trait over tuples was left: it needs an implementation for each of 64 lengths.
 
-use super::{Arm, How, Look};
+use super::{Arm, How, Lines, Look};
 use crate::chan::{Claim, Word};
 use pin_project_lite::pin_project;
 use std::{convert::Infallible, pin::Pin, ptr, task::Context};
@@ -15,6 +15,9 @@ use std::{convert::Infallible, pin::Pin, ptr, task::Context};
 pub trait Arms {
     /// What comes of one of them.
     type Output;
+
+    /// What the select keeps beside them.
+    type Lines: Lines;
 
     /// How many.
     const LEN: usize;
@@ -75,6 +78,7 @@ pub struct Nil;
 
 impl Arms for Nil {
     type Output = Infallible;
+    type Lines = ();
 
     const LEN: usize = 0;
     const CHANNELS: usize = 0;
@@ -134,6 +138,7 @@ pub enum Out<R, T> {
 
 impl<L: Arms, A: Arm> Arms for And<L, A> {
     type Output = Out<L::Output, A::Output>;
+    type Lines = A::Lines<L::Lines>;
 
     const LEN: usize = L::LEN + 1;
     const CHANNELS: usize = L::CHANNELS + A::IS_CHANNEL as usize;

@@ -13,9 +13,10 @@
 // The macro: which tokens are what.
 mod macros;
 
-// One arm; many arms side by side.
+// One arm; many arms side by side; what a select keeps that stands in lines.
 mod arm;
 mod arms;
+mod lines;
 
 // In which order they are polled; the future that does it.
 mod order;
@@ -24,5 +25,6 @@ mod run;
 pub use arm::{AnyFuture, Arm, Awaiting, How, Look, NoFuture, Wrap, awaited};
 pub use arms::{And, Arms, Nil, Out};
 pub use gambol_macros::select_mistake as mistake;
+pub use lines::{Lines, Standing};
 pub use order::{InTurn, Order, Shuffled};
 pub use run::{MOST, Run, RunNow, Select, Taken, all_disabled, not_taken};

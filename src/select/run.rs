@@ -24,7 +24,7 @@
 //! With something ready: one lock. When it has to wait: the locks of all channels, one clone of the waker for all of them; and for each arm
 //! that did not come true, one lock to leave its line. No allocation once the lines have had their length.
 
-use super::{Arms, How, Look, Order};
+use super::{Arms, How, Lines, Look, Order};
 use crate::chan::{Claim, Shut, Word};
 use gambol_executor::{Reason, on_credit, park, spend};
 use pin_project_lite::pin_project;
@@ -65,7 +65,7 @@ impl<L: Arms, O: Order> Select<L, O> {
     /// Waits for the first output that `accept` gives back. The arm of one that it does not give back is disabled.
     #[inline]
     pub fn run<F: FnMut(L::Output) -> Option<L::Output>>(self, accept: F) -> Run<L, O, F> {
-        Run { arms: self.arms, order: PhantomData, accept, claim: Claim::new(), enrolled: false, met: false }
+        Run { arms: self.arms, order: PhantomData, accept, lines: L::Lines::default() }
     }
 
     /// As [`run`](Self::run), without waiting: it is ready at the first poll.
@@ -84,17 +84,13 @@ pin_project! {
         L: Arms,
         O: Order,
     {
-        // Before the claim: an arm that is dropped takes the way to it out of its line.
+        // Before the lines: an arm that is dropped takes the way to the claim out of its line.
         #[pin]
         arms: L,
         #[pin]
-        claim: Claim,
+        lines: L::Lines,
         order: PhantomData<fn() -> O>,
         accept: F,
-        // Whether arms may stand in lines.
-        enrolled: bool,
-        // Whether the last turn left what was ready to a send.
-        met: bool,
     }
 
     impl<L, O, F> PinnedDrop for Run<L, O, F>
@@ -103,10 +99,8 @@ pin_project! {
         O: Order,
     {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if *this.enrolled {
-                // Whichever it is: what was sent was sent, and the arms leave their lines next.
-                let (Shut::Sent(_) | Shut::Running { .. }) = this.claim.shut();
+            if let Some(standing) = this.project().lines.standing() {
+                standing.end();
             }
         }
     }
@@ -148,11 +142,13 @@ where
     #[inline]
     fn poll_channels(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Taken<L::Output>> {
         let mut this = self.project();
-        let claim = this.claim.into_ref().get_ref();
+        let Some(standing) = this.lines.standing() else { unreachable!("with channels there is something to keep") };
+        let standing = standing.project();
+        let claim = standing.claim.into_ref().get_ref();
         let spent = ready!(spend(cx));
         // Step 1. Whether the waker in the claim is there, and the right one.
         let mut waker = false;
-        if *this.enrolled {
+        if *standing.enrolled {
             match claim.shut() {
                 Shut::Sent(arm) => {
                     let arm = arm as usize;
@@ -164,7 +160,7 @@ where
                     this.arms.as_mut().leave();
                     // SAFETY: all arms have just left their lines.
                     unsafe { claim.reset() };
-                    *this.enrolled = false;
+                    *standing.enrolled = false;
                 }
                 // SAFETY: `shut` says that the cell is ours.
                 Shut::Running { waker: true } => waker = unsafe { claim.wakes(cx.waker()) },
@@ -173,17 +169,17 @@ where
         }
         loop {
             // Step 2.
-            let how = if *this.met { How::Waiting } else { How::Meeting };
+            let how = if *standing.met { How::Waiting } else { How::Meeting };
             let looked = look::<L, O>(this.arms.as_mut(), cx, how, this.accept);
             if let Some(taken) = looked.taken {
                 return Poll::Ready(taken);
             }
             // Step 3.
             let new = if waker { None } else { Some(cx.waker().clone()) };
-            *this.enrolled = true;
+            *standing.enrolled = true;
             match enrol::<L, O>(this.arms.as_mut(), claim, new, !looked.leaves) {
                 None => {
-                    *this.met = looked.leaves;
+                    *standing.met = looked.leaves;
                     if looked.leaves {
                         cx.waker().wake_by_ref();
                     } else {
