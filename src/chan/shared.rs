@@ -45,7 +45,8 @@ use super::{
 use gambol_executor::wake;
 use std::{
     cell::UnsafeCell,
-    fmt, mem,
+    fmt,
+    mem::{self, ManuallyDrop},
     ops::{Deref, DerefMut},
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
@@ -77,10 +78,10 @@ pub(crate) struct State<T> {
     closed: bool,
     pub(super) senders: Line<T>,
     pub(super) receivers: Line<()>,
-    /// How many values were taken out of the channel, modulo 2^64 or so.
-    taken: usize,
-    /// `taken`, when patience was last asked for. None: it is not, at this time.
-    patience: Option<usize>,
+    /// Whether a value was taken since patience was last asked for.
+    taken: bool,
+    /// Whether the channel is being looked after (`patience.rs`).
+    patience: bool,
     /// Where the values come from, if that is no sender.
     attached: Option<Attached>,
 }
@@ -119,14 +120,6 @@ impl Owed {
 }
 
 impl<T> State<T> {
-    /// The first value, where no sender waits for its place.
-    #[inline]
-    fn take_queued(&mut self) -> Option<T> {
-        let value = self.queue.pop()?;
-        self.taken = self.taken.wrapping_add(1);
-        Some(value)
-    }
-
     /// Step 1 of receiving.
     pub(crate) fn take(&mut self, owed: &mut Owed) -> Option<T> {
         let value = match self.queue.pop() {
@@ -143,7 +136,7 @@ impl<T> State<T> {
                 value
             }
         };
-        self.taken = self.taken.wrapping_add(1);
+        self.taken = true;
         Some(value)
     }
 
@@ -198,8 +191,8 @@ impl<T> State<T> {
     fn call_receiver(&mut self, owed: &mut Owed) {
         if let Some(waker) = self.receivers.call_first() {
             owed.add(waker);
-            if !self.receivers.is_empty() && self.patience.is_none() {
-                self.patience = Some(self.taken);
+            if !self.receivers.is_empty() && !self.patience {
+                (self.patience, self.taken) = (true, false);
                 owed.patience = true;
             }
         }
@@ -263,6 +256,7 @@ impl<T> State<T> {
             | bit((len < self.capacity) | self.closed, word::SENDABLE)
             | bit(self.closed, word::CLOSED)
             | bit(!self.receivers.is_empty(), word::AWAITED)
+            | bit(!self.senders.is_empty(), word::OFFERED)
     }
 }
 
@@ -287,6 +281,17 @@ impl<T> DerefMut for Locked<'_, T> {
     }
 }
 
+impl<T> Locked<'_, T> {
+    /// Releases the lock with these bits, which are known to be those of the state.
+    #[inline]
+    fn release(self, bits: usize) {
+        debug_assert_eq!(bits, self.bits());
+        let Locked(shared) = *ManuallyDrop::new(self);
+        // SAFETY: we hold the lock, and end here.
+        unsafe { shared.word.release(bits) };
+    }
+}
+
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -305,8 +310,8 @@ impl<T> Shared<T> {
             closed: false,
             senders: Line::new(),
             receivers: Line::new(),
-            taken: 0,
-            patience: None,
+            taken: false,
+            patience: false,
             attached: None,
         };
         Shared {
@@ -376,16 +381,22 @@ impl<T> Shared<T> {
         if !self.word.may(word::RECEIVABLE) {
             return self.poll_receive_slow(None, place, cx);
         }
-        let mut state = self.lock();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
         let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
-        if called && state.senders.is_empty() {
-            let value = state.take_queued();
-            if value.is_some() {
-                if let Some(place) = place.take() {
-                    state.receivers.forget(place);
-                }
-                return Poll::Ready(value);
+        if called && bits & word::OFFERED == 0 && bits >= word::ONE {
+            let value = state.queue.pop();
+            state.taken = true;
+            if let Some(place) = place.take() {
+                state.receivers.forget(place);
             }
+            // A value less. There is room, but for a channel without a queue; and something left, or the end.
+            let rest = bits - word::ONE;
+            let something = if rest >= word::ONE { word::RECEIVABLE } else { (rest & word::CLOSED) >> 2 };
+            let room = if self.capacity == 0 { 0 } else { word::SENDABLE };
+            state.release((rest & !word::RECEIVABLE) | something | room);
+            return Poll::Ready(value);
         }
         self.poll_receive_slow(Some(state), place, cx)
     }
@@ -457,12 +468,19 @@ impl<T> Shared<T> {
         if !self.word.may(word::SENDABLE) {
             return self.poll_send_slow(None, sent, place, cx);
         }
-        let mut state = self.lock();
-        if state.queue.len() < self.capacity && !state.closed {
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if bits & (word::SENDABLE | word::CLOSED) == word::SENDABLE {
             state.queue.push(sent);
-            if !state.receivers.is_empty() {
+            if bits & word::AWAITED != 0 {
                 self.call_and_release(state);
+                return Poll::Ready(Ok(()));
             }
+            // A value more, and maybe no room.
+            let more = (bits + word::ONE) | word::RECEIVABLE;
+            let room = if more >> word::LEN < self.capacity { word::SENDABLE } else { 0 };
+            state.release((more & !word::SENDABLE) | room);
             return Poll::Ready(Ok(()));
         }
         self.poll_send_slow(Some(state), sent, place, cx)
@@ -629,16 +647,12 @@ impl<T> Patient for Shared<T> {
     fn look_after(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut state = self.lock();
         let state = &mut *state;
-        if state.receivers.is_empty() || !state.has_something() {
-            state.patience = None;
-            return false;
-        }
-        if state.patience == Some(state.taken) {
+        state.patience = !state.receivers.is_empty() && state.has_something();
+        if state.patience && !state.taken {
             state.receivers.call_all(wakers);
-            state.patience = None;
-            return false;
+            state.patience = false;
         }
-        state.patience = Some(state.taken);
-        true
+        state.taken = false;
+        state.patience
     }
 }
