@@ -56,7 +56,7 @@ impl<T, V: BorrowMut<Option<T>>> Sending<'_, T, V> {
     #[inline]
     pub(super) fn leave(&mut self) {
         if let Some(place) = self.place.take() {
-            *self.value.borrow_mut() = self.channel.leave_senders(place);
+            self.channel.leave_senders(place, self.value.borrow_mut());
         }
     }
 }
