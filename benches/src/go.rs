@@ -1,0 +1,99 @@
+//! Go, beside the others: the programs in `benches/go`, built with the `go` that is there and started like a measuring
+//! child of our own.
+//!
+//! Not translated into a row: what a workload is called and how many operations it takes is decided here and passed as
+//! arguments, so that a row has one definition.
+
+use crate::args::Failure;
+use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Waiters};
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Where its sources are.
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/go");
+
+/// The built program.
+pub struct Go {
+    program: PathBuf,
+    /// What its toolchain calls itself.
+    pub version: String,
+}
+
+impl Go {
+    /// Builds the program with the chosen `go`, or that of the environment's `GO`, or that of `PATH`. `None` if none was
+    /// chosen and there is none; an empty `GO` means none.
+    pub fn build(chosen: Option<PathBuf>) -> Result<Option<Self>, Failure> {
+        let chosen = chosen.or(std::env::var_os("GO").map(PathBuf::from));
+        if chosen.as_ref().is_some_and(|go| go.as_os_str().is_empty()) {
+            return Ok(None);
+        }
+        let go = chosen.clone().unwrap_or("go".into());
+        // The go command must not fetch a newer one of itself, nor look for a repository.
+        let tool = |words: &[&str]| {
+            let mut command = Command::new(&go);
+            command.args(words).current_dir(SOURCES).env("GOTOOLCHAIN", "local").stderr(Stdio::inherit());
+            command
+        };
+        let version = match tool(&["version"]).output() {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound && chosen.is_none() => return Ok(None),
+            Err(error) => return Err(format!("{}: {error}", go.display()).into()),
+        };
+        // Beside this program, which is in the target directory.
+        let program = std::env::current_exe()?.with_file_name("gambol-benches-go");
+        let status = tool(&["build", "-buildvcs=false", "-o"]).arg(&program).arg(".").status()?;
+        if !status.success() {
+            return Err(format!("{} build: {status}", go.display()).into());
+        }
+        Ok(Some(Go { program, version }))
+    }
+
+    /// The command that measures, as our own child would.
+    pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([
+            format!("-workers={workers}"),
+            format!("-ops={}", order.ops),
+            format!("-warm-up={}", order.warm_up()),
+            format!("-long-enough={}ms", LONG_ENOUGH.as_millis()),
+            format!("-limit={limit}s"),
+        ]);
+        command.args(words);
+        command
+    }
+
+    /// Becomes the Go program, for `op`: whatever counts in this process counts there. Returns only if it failed.
+    pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
+        self.measure(words, workers, order, 0).exec().into()
+    }
+}
+
+/// How a workload is told to the Go program; `None` if Go has not the thing, or the program not the workload.
+pub fn words(kind: Kind) -> Option<Vec<String>> {
+    let text = match kind {
+        Kind::Runtime(kind) => match kind {
+            RuntimeKind::Spawn => "spawn".to_owned(),
+            RuntimeKind::Yields => "yield".to_owned(),
+            RuntimeKind::Sleep(duration) => format!("sleep {}ns", duration.as_nanos()),
+            RuntimeKind::Memory => "memory".to_owned(),
+            // Nothing is outside of Go; nor is there a cell with a waker, a future in a timeout, or an echo server yet.
+            RuntimeKind::Outside | RuntimeKind::Token | RuntimeKind::Timeout | RuntimeKind::Echo => return None,
+        },
+        Kind::Channel(kind) => match kind {
+            ChannelKind::Message(shape) => {
+                format!("message {} {} {}", shape.senders, shape.receivers, shape.capacity?)
+            }
+            ChannelKind::PingPong { capacity } => format!("pingpong {capacity}"),
+            ChannelKind::Ring => "ring".to_owned(),
+            ChannelKind::Sieve => "sieve".to_owned(),
+            ChannelKind::Select { width } => format!("select {width}"),
+        },
+        Kind::Lock(Section::Short) => "mutex short".to_owned(),
+        Kind::Lock(Section::Held) => "mutex held".to_owned(),
+        Kind::Cancel(Waiters::None) => "cancel tree".to_owned(),
+        Kind::Cancel(Waiters::AtLeaves) => "cancel waiters".to_owned(),
+    };
+    Some(text.split(' ').map(str::to_owned).collect())
+}
