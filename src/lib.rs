@@ -63,6 +63,9 @@ pub mod process;
 // Signals from the operating system.
 pub mod signal;
 
+// Channels.
+pub mod chan;
+
 // Locks, permits, notifications.
 pub mod sync;
 

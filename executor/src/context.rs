@@ -417,3 +417,8 @@ pub fn task_depth() -> u32 {
 pub fn current_task() -> Option<Id> {
     with(|cx| cx.meta().map(|meta| meta.id))
 }
+
+/// Whether this thread is inside of a runtime: in a task, a `block_on` or a blocking job.
+pub fn inside_runtime() -> bool {
+    with(|cx| cx.core().is_some())
+}

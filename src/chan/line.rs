@@ -1,0 +1,332 @@
+//! Those who wait at a channel, first come first served: a doubly linked list through a slab, so that who goes away from the
+//! middle does so in constant time, and no pointer points into a plain future.
+//!
+//! A waiter is in line until it is called; then it keeps its slot, and with it its place: a receiver that was called and finds
+//! that somebody else was faster gets in again where it stood, before all who came after it.
+//!
+//! A line is used under its channel's lock. No waker is cloned, dropped or woken here, and no value dropped: they are handed
+//! out, for after the release.
+
+use super::claim::{Claim, Claimed};
+use std::{mem, ptr::NonNull, task::Waker};
+
+/// See the head of this file. `V` is what a waiter brings: a sender its value, a receiver nothing.
+#[derive(Debug)]
+pub(crate) struct Line<V> {
+    slots: Vec<Slot<V>>,
+    /// The first vacant slot; the next one stands in its `behind`.
+    vacant: u32,
+    first: u32,
+    last: u32,
+    /// Slots that are not vacant.
+    taken: u32,
+    tickets: u64,
+}
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// A waiter's slot, until it is given to `remove`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    /// A number that is no place's.
+    pub(crate) const NONE: u32 = NONE;
+
+    pub(crate) fn into_raw(self) -> u32 {
+        self.0
+    }
+
+    /// From what `into_raw` gave, once; or NONE.
+    pub(crate) fn from_raw(raw: u32) -> Option<Place> {
+        (raw != NONE).then_some(Place(raw))
+    }
+}
+
+#[derive(Debug)]
+struct Slot<V> {
+    /// Counts up with each arrival.
+    ticket: u64,
+    before: u32,
+    behind: u32,
+    stage: Stage<V>,
+}
+
+#[derive(Debug)]
+enum Stage<V> {
+    Vacant,
+    InLine(Waiter, V),
+    /// Called, with what it brought if that was not taken.
+    Called(Option<V>),
+}
+
+/// Whom to wake.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// A future of its own.
+    Task(Waker),
+    /// An arm of a select.
+    Arm(Arm),
+}
+
+/// An arm of a select that stands in line at several channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arm {
+    claim: NonNull<Claim>,
+    number: u32,
+}
+
+// SAFETY: a Claim is Sync; it is reached through a line only, as `Arm::new` says.
+unsafe impl Send for Arm {}
+
+impl Arm {
+    /// # Safety
+    ///
+    /// The arm is put into one line, which is touched under its channel's lock only. The claim does not move or end before the
+    /// arm's place was removed from that line.
+    pub(crate) unsafe fn new(claim: &Claim, number: u32) -> Arm {
+        Arm { claim: NonNull::from(claim), number }
+    }
+
+    fn claim(&self) -> Claimed {
+        // SAFETY: called by lines only, for an arm that stands there: so the claim is there and the lock is held (`new`).
+        unsafe { self.claim.as_ref().claim(self.number) }
+    }
+
+    fn call(&self) -> Option<Waker> {
+        // SAFETY: as in `claim`.
+        unsafe { self.claim.as_ref().call() }
+    }
+}
+
+/// What became of a waiter that goes away.
+#[derive(Debug)]
+pub(crate) enum Left<V> {
+    /// It was in line. Its waker, to be dropped after the release, and what it brought.
+    InLine(Waiter, V),
+    /// It was called, and what it brought taken if there is none.
+    Called(Option<V>),
+}
+
+/// What became of a waiter that looks again.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is in line, and will be woken with the right waker.
+    InLine,
+    /// It is in line with a waker of before.
+    Stale,
+    Called,
+}
+
+impl<V> Line<V> {
+    pub(crate) const fn new() -> Line<V> {
+        Line { slots: Vec::new(), vacant: NONE, first: NONE, last: NONE, taken: 0, tickets: 0 }
+    }
+
+    /// Whether nobody is in line; some may have been called and not have come yet.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    /// Gets in line.
+    pub(crate) fn push(&mut self, waiter: Waiter, value: V) -> Place {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        let slot = Slot { ticket, before: self.last, behind: NONE, stage: Stage::InLine(waiter, value) };
+        let at = match self.vacant {
+            NONE => {
+                let at = u32::try_from(self.slots.len()).ok().filter(|at| *at != NONE);
+                self.slots.push(slot);
+                at.expect("fewer than 2^32 wait at one channel")
+            }
+            at => {
+                self.vacant = self.at(at).behind;
+                *self.at(at) = slot;
+                at
+            }
+        };
+        match self.last {
+            NONE => self.first = at,
+            last => self.at(last).behind = at,
+        }
+        self.last = at;
+        self.taken += 1;
+        Place(at)
+    }
+
+    /// Looks after a waiter of its own future, which is polled with `waker`. If it stands there with another one, that is
+    /// exchanged for the clone in `new`, if there is one.
+    pub(crate) fn look(&mut self, place: &Place, waker: &Waker, new: &mut Option<Waker>) -> Found {
+        match &mut self.at(place.0).stage {
+            Stage::InLine(Waiter::Task(old), _) if old.will_wake(waker) => Found::InLine,
+            Stage::InLine(Waiter::Task(old), _) => match new {
+                Some(new) => {
+                    mem::swap(old, new);
+                    Found::InLine
+                }
+                None => Found::Stale,
+            },
+            Stage::InLine(Waiter::Arm(_), _) => Found::InLine,
+            Stage::Called(_) => Found::Called,
+            Stage::Vacant => unreachable!("a place is given back once"),
+        }
+    }
+
+    /// Goes away.
+    pub(crate) fn remove(&mut self, place: Place) -> Left<V> {
+        let left = match mem::replace(&mut self.at(place.0).stage, Stage::Vacant) {
+            Stage::InLine(waiter, value) => {
+                self.unlink(place.0);
+                Left::InLine(waiter, value)
+            }
+            Stage::Called(value) => Left::Called(value),
+            Stage::Vacant => unreachable!("a place is given back once"),
+        };
+        self.free(place.0);
+        left
+    }
+
+    /// Takes a waiter out of the line; it keeps its slot, as one that was called.
+    fn take_out(&mut self, at: u32) -> (Waiter, V) {
+        self.unlink(at);
+        match mem::replace(&mut self.at(at).stage, Stage::Called(None)) {
+            Stage::InLine(waiter, value) => (waiter, value),
+            _ => unreachable!("it is in line"),
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Slot { before, behind, .. } = *self.at(at);
+        match before {
+            NONE => self.first = behind,
+            before => self.at(before).behind = behind,
+        }
+        match behind {
+            NONE => self.last = before,
+            behind => self.at(behind).before = before,
+        }
+    }
+
+    fn free(&mut self, at: u32) {
+        self.taken -= 1;
+        if self.taken == 0 {
+            // After a crowd nothing is kept; after a few, their slots.
+            self.slots.clear();
+            self.slots.shrink_to(16);
+            self.vacant = NONE;
+        } else {
+            self.at(at).behind = self.vacant;
+            self.vacant = at;
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, at: u32) -> &mut Slot<V> {
+        &mut self.slots[at as usize]
+    }
+}
+
+/// Receivers: they are called, and come to take what there is.
+impl Line<()> {
+    /// Calls the first in line. None: nobody is. Some(None): it is awake already.
+    pub(crate) fn call_first(&mut self) -> Option<Option<Waker>> {
+        if self.first == NONE {
+            return None;
+        }
+        match self.take_out(self.first).0 {
+            Waiter::Task(waker) => Some(Some(waker)),
+            Waiter::Arm(arm) => Some(arm.call()),
+        }
+    }
+
+    /// Calls all who are in line.
+    pub(crate) fn call_all(&mut self, wakers: &mut Vec<Waker>) {
+        while let Some(waker) = self.call_first() {
+            wakers.extend(waker);
+        }
+    }
+
+    /// A waiter that was called gets in line again, where it stood before.
+    pub(crate) fn rejoin(&mut self, place: &Place, waiter: Waiter) {
+        let at = place.0;
+        let ticket = self.at(at).ticket;
+        // It was the first in line when it was called; so those before it now are such as itself.
+        let (mut before, mut behind) = (NONE, self.first);
+        while behind != NONE && self.at(behind).ticket < ticket {
+            (before, behind) = (behind, self.at(behind).behind);
+        }
+        match before {
+            NONE => self.first = at,
+            before => self.at(before).behind = at,
+        }
+        match behind {
+            NONE => self.last = at,
+            behind => self.at(behind).before = at,
+        }
+        let slot = self.at(at);
+        debug_assert!(matches!(slot.stage, Stage::Called(_)), "only who was called comes again");
+        (slot.before, slot.behind, slot.stage) = (before, behind, Stage::InLine(waiter, ()));
+    }
+}
+
+/// Senders: what they brought is taken from them, which is the end of their waiting.
+impl<V> Line<V> {
+    /// Takes what the first in line brought who can be claimed, and whom to wake for it.
+    pub(crate) fn claim_first(&mut self) -> Option<(V, Option<Waker>)> {
+        let mut at = self.first;
+        while at != NONE {
+            let behind = self.at(at).behind;
+            match self.claim(at) {
+                Claimed::Won(waker) => {
+                    let (waiter, value) = self.take_out(at);
+                    return Some((value, waker.or(waiter.into_waker())));
+                }
+                Claimed::Busy => {}
+                // It will not come back for this. Nobody need look at it again.
+                Claimed::Over => drop(self.set_aside(at)),
+            }
+            at = behind;
+        }
+        None
+    }
+
+    /// Leaves to all in line what they brought, and ends their waiting. Selects that run just now stay, and see for themselves.
+    pub(crate) fn refuse_all(&mut self, wakers: &mut Vec<Waker>) {
+        let mut at = self.first;
+        while at != NONE {
+            let behind = self.at(at).behind;
+            match self.claim(at) {
+                Claimed::Won(waker) => wakers.extend(waker.or(self.set_aside(at))),
+                Claimed::Busy => {}
+                Claimed::Over => drop(self.set_aside(at)),
+            }
+            at = behind;
+        }
+    }
+
+    fn claim(&mut self, at: u32) -> Claimed {
+        match &self.at(at).stage {
+            Stage::InLine(Waiter::Task(_), _) => Claimed::Won(None),
+            Stage::InLine(Waiter::Arm(arm), _) => arm.claim(),
+            _ => unreachable!("it is in line"),
+        }
+    }
+
+    /// Takes a waiter out of the line that keeps what it brought. Its waker, if it has one of its own.
+    fn set_aside(&mut self, at: u32) -> Option<Waker> {
+        let (waiter, value) = self.take_out(at);
+        self.at(at).stage = Stage::Called(Some(value));
+        waiter.into_waker()
+    }
+}
+
+impl Waiter {
+    fn into_waker(self) -> Option<Waker> {
+        match self {
+            Waiter::Task(waker) => Some(waker),
+            Waiter::Arm(_) => None,
+        }
+    }
+}

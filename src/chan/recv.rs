@@ -1,0 +1,57 @@
+//! The future of one receive.
+
+use super::{line::Place, shared::Shared};
+use gambol_executor::{Reason, park, spend};
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Completes with a value, or with none when the channel is closed and empty; see [`Receiver::recv`](super::Receiver::recv).
+///
+/// # Cancel safety
+///
+/// No value is lost: it is taken by the very poll that returns it.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Receiving<'a, T> {
+    pub(super) channel: &'a Shared<T>,
+    pub(super) place: Option<Place>,
+}
+
+impl<T> Future for Receiving<'_, T> {
+    type Output = Option<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.get_mut();
+        poll(this.channel, &mut this.place, cx)
+    }
+}
+
+/// As the future does it, for a place that stands elsewhere.
+#[inline]
+pub(super) fn poll<T>(channel: &Shared<T>, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    let spent = ready!(spend(cx));
+    let polled = channel.poll_receive(place, cx);
+    if polled.is_pending() {
+        spent.refund();
+        park(Reason::ChanRecv);
+    }
+    polled
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.channel.leave_receivers(place);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Receiving<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiving").field("waits", &self.place.is_some()).finish_non_exhaustive()
+    }
+}

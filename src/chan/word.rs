@@ -1,0 +1,105 @@
+//! One word that is a channel's lock and, while nobody holds it, tells at a glance how things stand.
+//!
+//! | bit | name | meaning, in the moment of the last release |
+//! | --- | --- | --- |
+//! | 0 | LOCKED | somebody holds the lock; the other bits say nothing |
+//! | 1 | RECEIVABLE | a value, a sender who waits, or the end: to receive may not have to wait |
+//! | 2 | SENDABLE | room, or the end: to send does not have to wait |
+//! | 3 | CLOSED | the channel was closed |
+//! | 4 | AWAITED | a receiver waits that has not been called |
+//! | 5.. | | how many values are in the channel |
+//!
+//! To lock: swap LOCKED in (Acquire); who finds it there spins a little, then yields its thread, then sleeps. To release: store the
+//! new bits (Release). So an operation is one read-modify-write and one plain store on one line.
+//!
+//! The lock is held for some dozens of instructions, at the longest for the growth of a list, and never while somebody
+//! else's code runs: wakers are cloned before it is taken and woken or dropped after it was released, and so are values
+//! dropped. A futex mutex costs two read-modify-writes, and 27 ns a message in place of 16 (measured on one worker).
+//!
+//! What the other bits tell without the lock may be outdated as soon as it is read. They save work (the lock, or the clone
+//! of a waker) and decide nothing: who waits has always looked again under the lock.
+
+use super::sync::{AtomicUsize, Ordering, spin_loop, thread};
+
+const LOCKED: usize = 1;
+pub(crate) const RECEIVABLE: usize = 1 << 1;
+pub(crate) const SENDABLE: usize = 1 << 2;
+pub(crate) const CLOSED: usize = 1 << 3;
+pub(crate) const AWAITED: usize = 1 << 4;
+/// Where the number of values begins.
+pub(crate) const LEN: u32 = 5;
+
+/// Looks before a thread that finds the lock taken gives its processor away: its holder may be on another one, and be
+/// done in a moment.
+const SPINS: u32 = if cfg!(gambol_loom) { 0 } else { 100 };
+/// Yields before it sleeps: a holder of lower priority would otherwise never run under a real-time scheduler.
+const YIELDS: u32 = 1_000;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Word(AtomicUsize);
+
+impl Word {
+    pub(crate) fn new(bits: usize) -> Word {
+        Word(AtomicUsize::new(bits))
+    }
+
+    #[inline]
+    pub(crate) fn acquire(&self) {
+        // Acquire, with the Release in `release`: what the last holder wrote is seen.
+        if self.0.swap(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+            self.acquire_slow();
+        }
+    }
+
+    #[cold]
+    fn acquire_slow(&self) {
+        let mut looks = 0;
+        loop {
+            while self.0.load(Ordering::Relaxed) & LOCKED != 0 {
+                looks += 1;
+                if looks <= SPINS {
+                    spin_loop();
+                } else {
+                    wait(looks - SPINS);
+                }
+            }
+            if self.0.swap(LOCKED, Ordering::Acquire) & LOCKED == 0 {
+                return;
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the lock, and what it guards is not touched afterwards.
+    #[inline]
+    pub(crate) unsafe fn release(&self, bits: usize) {
+        debug_assert_eq!(bits & LOCKED, 0);
+        self.0.store(bits, Ordering::Release);
+    }
+
+    /// The bits, unless somebody holds the lock.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<usize> {
+        let bits = self.0.load(Ordering::Relaxed);
+        (bits & LOCKED == 0).then_some(bits)
+    }
+
+    /// Whether a bit was set, or may be set in a moment.
+    #[inline]
+    pub(crate) fn may(&self, bit: usize) -> bool {
+        self.0.load(Ordering::Relaxed) & (bit | LOCKED) != 0
+    }
+}
+
+#[cfg(not(gambol_loom))]
+fn wait(times: u32) {
+    if times <= YIELDS { thread::yield_now() } else { thread::sleep(std::time::Duration::from_micros(50)) }
+}
+
+#[cfg(gambol_loom)]
+fn wait(_: u32) {
+    let _ = YIELDS;
+    thread::yield_now();
+}
