@@ -1,4 +1,6 @@
 //! Async mutexes behind one trait, for the workload `mutex`: each on the runtime that it belongs to.
+//!
+//! As types of their own, so that two peers may have the same mutex.
 
 use crate::rt::{self, Runtime};
 use std::future::Future;
@@ -16,26 +18,47 @@ pub trait Lock: Send + Sync + 'static {
     fn lock(&self) -> impl Future<Output = impl DerefMut<Target = u64> + Send> + Send;
 }
 
-impl Lock for tokio::sync::Mutex<u64> {
-    type Runtime = rt::Tokio;
+/// `gambol::sync::Mutex`.
+pub struct GambolMutex(gambol::sync::Mutex<u64>);
+
+impl Lock for GambolMutex {
+    type Runtime = rt::Gambol;
 
     fn new() -> Self {
-        Self::new(0)
+        GambolMutex(gambol::sync::Mutex::new(0))
     }
 
     fn lock(&self) -> impl Future<Output = impl DerefMut<Target = u64> + Send> + Send {
-        self.lock()
+        self.0.lock()
     }
 }
 
-impl Lock for async_lock::Mutex<u64> {
-    type Runtime = rt::Smol;
+/// `tokio::sync::Mutex`.
+pub struct TokioMutex(tokio::sync::Mutex<u64>);
+
+impl Lock for TokioMutex {
+    type Runtime = rt::Tokio;
 
     fn new() -> Self {
-        Self::new(0)
+        TokioMutex(tokio::sync::Mutex::new(0))
     }
 
     fn lock(&self) -> impl Future<Output = impl DerefMut<Target = u64> + Send> + Send {
-        self.lock()
+        self.0.lock()
+    }
+}
+
+/// `async_lock::Mutex`, which is smol's.
+pub struct SmolMutex(async_lock::Mutex<u64>);
+
+impl Lock for SmolMutex {
+    type Runtime = rt::Smol;
+
+    fn new() -> Self {
+        SmolMutex(async_lock::Mutex::new(0))
+    }
+
+    fn lock(&self) -> impl Future<Output = impl DerefMut<Target = u64> + Send> + Send {
+        self.0.lock()
     }
 }

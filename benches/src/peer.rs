@@ -5,11 +5,12 @@
 
 use crate::args::Failure;
 use crate::cancel::Cancel;
-use crate::chan::{AsyncChannel, Channels, Crossbeam, Flume, Kanal, Mpsc};
+use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, Mpsc, Select};
 use crate::go;
-use crate::lock::Lock;
+use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
 use crate::rt::{Gambol, Runtime, Smol, Tasks, Tokio};
 use crate::workload::{self, ChannelKind, Kind, Order};
+use tokio_util::sync::CancellationToken;
 
 /// The name of the peer that the others are compared with.
 pub const OURS: &str = "gambol";
@@ -19,25 +20,25 @@ pub const GO: &str = "go";
 
 /// All peers, in the order of the table's columns.
 pub const PEERS: &[Peer] = &[
-    Peer { name: OURS, road: |kind| runtime::<Gambol>(kind) },
+    Peer { name: OURS, road: |kind| runtime::<Gambol>(kind).or(channels::<Chan>(kind)).or(lock::<GambolMutex>(kind)) },
     Peer { name: GO, road: |kind| go::words(kind).map(Road::Go) },
     Peer {
         name: "tokio",
         road: |kind| {
-            runtime::<Tokio>(kind).or(channels::<Mpsc>(kind)).or(locks::<tokio::sync::Mutex<u64>>(kind)).or(cancels::<
-                tokio_util::sync::CancellationToken,
-            >(
-                kind
-            ))
+            let tasks = runtime::<Tokio>(kind).or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
+            tasks.or(channels::<Mpsc>(kind)).or(select::<Mpsc>(kind))
         },
     },
     Peer {
         name: "smol",
-        road: |kind| runtime::<Smol>(kind).or(channels::<AsyncChannel>(kind)).or(locks::<async_lock::Mutex<u64>>(kind)),
+        road: |kind| {
+            let tasks = runtime::<Smol>(kind).or(lock::<SmolMutex>(kind));
+            tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
+        },
     },
-    Peer { name: "flume", road: |kind| channels::<Flume>(kind) },
-    Peer { name: "kanal", road: |kind| channels::<Kanal>(kind) },
-    Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind) },
+    Peer { name: "flume", road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
+    Peer { name: "kanal", road: |kind| channels::<Kanal>(kind).or(select::<Kanal>(kind)) },
+    Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)) },
 ];
 
 /// A peer that can be chosen by name.
@@ -85,17 +86,25 @@ fn channels<C: Channels>(kind: Kind) -> Option<Road> {
             (shape.capacity != Some(0) || C::RENDEZVOUS) && (shape.receivers == 1 || C::MANY_RECEIVERS)
         }
         ChannelKind::PingPong { capacity } => capacity != 0 || C::RENDEZVOUS,
-        ChannelKind::Ring | ChannelKind::Sieve | ChannelKind::Select { .. } => true,
+        ChannelKind::Ring | ChannelKind::Sieve => true,
     };
     has.then_some(Road::Here(|workers, order| workload::on_channels::<C>(&C::Tasks::start(workers), order)))
 }
 
-fn locks<L: Lock>(kind: Kind) -> Option<Road> {
+fn select<C>(kind: Kind) -> Option<Road>
+where
+    C: Select<2> + Select<4> + Select<8>,
+{
+    let has = matches!(kind, Kind::Select { .. });
+    has.then_some(Road::Here(|workers, order| workload::on_select::<C>(&C::Tasks::start(workers), order)))
+}
+
+fn lock<L: Lock>(kind: Kind) -> Option<Road> {
     let has = matches!(kind, Kind::Lock(_));
     has.then_some(Road::Here(|workers, order| workload::on_lock::<L>(&L::Runtime::start(workers), order)))
 }
 
-fn cancels<C: Cancel>(kind: Kind) -> Option<Road> {
+fn cancel<C: Cancel>(kind: Kind) -> Option<Road> {
     let has = matches!(kind, Kind::Cancel(_));
     has.then_some(Road::Here(|workers, order| workload::on_cancel::<C>(&C::Runtime::start(workers), order)))
 }

@@ -30,15 +30,16 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     }
     machine::print();
     let mut failures = Vec::new();
-    let mut last = None;
+    let mut head = Vec::new();
     for workload in &plan.workloads {
-        let kind = Some(mem::discriminant(&workload.kind));
-        if last != kind {
-            if last.is_some() {
+        let columns = plan.columns(workload);
+        let names: Vec<_> = columns.iter().map(|peer| peer.name).collect();
+        if head != names {
+            if !head.is_empty() {
                 println!();
             }
-            table::print_head(&plan.columns(workload));
-            last = kind;
+            table::print_head(&columns);
+            head = names;
         }
         for &workers in &plan.workers {
             for row in plan.measure(workload, workers, &mut failures) {

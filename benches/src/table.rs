@@ -1,8 +1,8 @@
 //! The table: a row for each figure at each number of workers, a column for each peer with the median and the spread, and
 //! the ratio of our median to the best peer's.
 //!
-//! Columns have fixed widths, so that a row can be printed as soon as it is known. Workloads of different kinds have
-//! different peers, and so each kind has a head of its own.
+//! Columns have fixed widths, so that a row can be printed as soon as it is known. Where other peers begin
+//! to have the thing, there is a new head.
 
 use crate::figure::{Better, Figure};
 use crate::peer::{OURS, Peer};

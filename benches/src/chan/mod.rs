@@ -7,12 +7,14 @@
 
 mod crossbeam;
 mod flume;
+mod gambol;
 mod kanal;
 mod smol;
 mod tokio;
 
 pub use self::crossbeam::Crossbeam;
 pub use self::flume::Flume;
+pub use self::gambol::Chan;
 pub use self::kanal::Kanal;
 pub use self::smol::AsyncChannel;
 pub use self::tokio::Mpsc;
@@ -21,7 +23,7 @@ use crate::rt::Tasks;
 use std::future::Future;
 
 /// A family of channels and the runtime that they are measured on.
-pub trait Channels: Select<2> + Select<4> + Select<8> {
+pub trait Channels: Ends {
     /// What the senders and receivers run on.
     type Tasks: Tasks;
     /// The sender of an unbounded channel.
@@ -41,18 +43,18 @@ pub trait Channels: Select<2> + Select<4> + Select<8> {
     fn unbounded() -> (Self::UnboundedSender, Self::UnboundedReceiver);
 }
 
-/// The select over so many receivers that the users of these channels would write.
-pub trait Select<const WIDTH: usize>: Ends {
-    /// Receives so many messages, whichever channel has one, and returns their sum. No channel is closed meanwhile.
-    fn select(receivers: [Self::Receiver; WIDTH], messages: u64) -> impl Future<Output = u64> + Send;
-}
-
 /// The two ends of a bounded channel.
 pub trait Ends: 'static {
     /// Where messages go in.
     type Sender: Sender;
     /// Where they come out.
     type Receiver: Receiver;
+}
+
+/// The select over so many receivers that the users of these channels would write.
+pub trait Select<const WIDTH: usize>: Channels {
+    /// Receives so many messages, whichever channel has one, and returns their sum. No channel is closed meanwhile.
+    fn select(receivers: [Self::Receiver; WIDTH], messages: u64) -> impl Future<Output = u64> + Send;
 }
 
 /// The sending end. The channel is closed when the last one is dropped.

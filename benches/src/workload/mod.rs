@@ -23,7 +23,7 @@ mod yields;
 
 use crate::args::Failure;
 use crate::cancel::Cancel;
-use crate::chan::Channels;
+use crate::chan::{Channels, Select};
 use crate::figure::Figure;
 use crate::lock::Lock;
 use crate::rt::Runtime;
@@ -92,6 +92,8 @@ pub enum Kind {
     Runtime(RuntimeKind),
     /// Channels.
     Channel(ChannelKind),
+    /// Channels with a select over so many.
+    Select { width: usize },
     /// A mutex.
     Lock(Section),
     /// A tree of cancellation.
@@ -118,7 +120,6 @@ pub enum ChannelKind {
     PingPong { capacity: usize },
     Ring,
     Sieve,
-    Select { width: usize },
 }
 
 /// One workload to carry out in this process.
@@ -180,7 +181,17 @@ pub fn on_channels<C: Channels>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f
         ChannelKind::PingPong { capacity } => shortened(order, |ops| pingpong::run::<C>(tasks, capacity, ops)),
         ChannelKind::Ring => shortened(order, |ops| ring::run::<C>(tasks, ops)),
         ChannelKind::Sieve => warmed(order, |ops| sieve::run::<C>(tasks, ops)),
-        ChannelKind::Select { width } => shortened(order, |ops| select::run::<C>(tasks, width, ops)),
+    }
+}
+
+/// Carries out an order for channels with a select.
+pub fn on_select<C>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f64>, Failure>
+where
+    C: Select<2> + Select<4> + Select<8>,
+{
+    match order.workload.kind {
+        Kind::Select { width } => shortened(order, |ops| select::run::<C>(tasks, width, ops)),
+        _ => Err(order.misdirected("select")),
     }
 }
 

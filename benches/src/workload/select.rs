@@ -3,9 +3,9 @@
 //!
 //! The loop is in the peer's file, with the select that its users would write.
 
-use super::{ChannelKind, Kind, Workload, check, shares};
+use super::{Kind, Workload, check, shares};
 use crate::args::Failure;
-use crate::chan::{Channels, Select, Sender};
+use crate::chan::{Select, Sender};
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
 use crate::rt::Tasks;
@@ -19,11 +19,14 @@ pub const OF_EIGHT: Workload = of("select-8", 8);
 const FIGURES: &[Figure] = &[Figure::cost("", "ns")];
 
 const fn of(name: &'static str, width: usize) -> Workload {
-    let kind = Kind::Channel(ChannelKind::Select { width });
+    let kind = Kind::Select { width };
     Workload { name, kind, ops: 1_000_000, figures: FIGURES }
 }
 
-pub fn run<C: Channels>(tasks: &C::Tasks, width: usize, ops: u64) -> Result<Vec<f64>, Failure> {
+pub fn run<C>(tasks: &C::Tasks, width: usize, ops: u64) -> Result<Vec<f64>, Failure>
+where
+    C: Select<2> + Select<4> + Select<8>,
+{
     match width {
         2 => from::<C, 2>(tasks, ops),
         4 => from::<C, 4>(tasks, ops),
@@ -32,10 +35,7 @@ pub fn run<C: Channels>(tasks: &C::Tasks, width: usize, ops: u64) -> Result<Vec<
     }
 }
 
-fn from<C, const WIDTH: usize>(tasks: &C::Tasks, ops: u64) -> Result<Vec<f64>, Failure>
-where
-    C: Channels + Select<WIDTH>,
-{
+fn from<C: Select<WIDTH>, const WIDTH: usize>(tasks: &C::Tasks, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, sum) = tasks.run(async move {
         let channels = [(); WIDTH].map(|()| C::bounded(CAPACITY));
         let mut senders = Vec::new();
