@@ -115,7 +115,7 @@ pub fn op(words: &[String]) -> Result<(), Failure> {
         None => Err(absent(peer, workload)),
         Some(Road::Here(run)) => run(workers, &order).map(drop),
         Some(Road::Go(words)) => {
-            let go = Go::build(go)?.ok_or("there is no go in PATH; --go names one")?;
+            let go = Go::built(go)?.ok_or("there is no go in PATH; --go names one")?;
             Err(go.become_it(&words, workers, &order))
         }
     }

@@ -6,27 +6,25 @@
 
 use crate::args::Failure;
 use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Waiters};
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 /// Where its sources are.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/go");
 
 /// The built program.
-pub struct Go {
-    program: PathBuf,
-    /// What its toolchain calls itself.
-    pub version: String,
-}
+pub struct Go(PathBuf);
 
 impl Go {
-    /// Builds the program with the chosen `go`, or that of the environment's `GO`, or that of `PATH`. `None` if none was
-    /// chosen and there is none; an empty `GO` means none.
-    pub fn build(chosen: Option<PathBuf>) -> Result<Option<Self>, Failure> {
-        let chosen = chosen.or(std::env::var_os("GO").map(PathBuf::from));
-        if chosen.as_ref().is_some_and(|go| go.as_os_str().is_empty()) {
+    /// Builds the program with the chosen `go`, or that of the environment's `GO`, or that of `PATH`, and says what that calls
+    /// itself. `None` if none was chosen and there is none; an empty `GO` means none.
+    pub fn build(chosen: Option<PathBuf>) -> Result<Option<(Self, String)>, Failure> {
+        let chosen = chosen.or_else(wished);
+        if chosen.as_deref() == Some(Path::new("")) {
             return Ok(None);
         }
         let go = chosen.clone().unwrap_or("go".into());
@@ -41,18 +39,33 @@ impl Go {
             Err(error) if error.kind() == ErrorKind::NotFound && chosen.is_none() => return Ok(None),
             Err(error) => return Err(format!("{}: {error}", go.display()).into()),
         };
-        // Beside this program, which is in the target directory.
-        let program = std::env::current_exe()?.with_file_name("gambol-benches-go");
+        let program = Self::place()?;
         let status = tool(&["build", "-buildvcs=false", "-o"]).arg(&program).arg(".").status()?;
         if !status.success() {
             return Err(format!("{} build: {status}", go.display()).into());
         }
-        Ok(Some(Go { program, version }))
+        Ok(Some((Go(program), version)))
+    }
+
+    /// The program as it is, if nothing in its sources is newer; else built. For `op`, so that whatever counts there does not
+    /// count a compiler.
+    pub fn built(chosen: Option<PathBuf>) -> Result<Option<Self>, Failure> {
+        let chosen = chosen.or_else(wished);
+        let program = Self::place()?;
+        match program.metadata().and_then(|metadata| metadata.modified()) {
+            Ok(built) if chosen.is_none() && built > newest(SOURCES)? => Ok(Some(Go(program))),
+            _ => Ok(Self::build(chosen)?.map(|(go, _)| go)),
+        }
+    }
+
+    /// Beside this program, which is in the target directory.
+    fn place() -> io::Result<PathBuf> {
+        Ok(std::env::current_exe()?.with_file_name("gambol-benches-go"))
     }
 
     /// The command that measures, as our own child would.
     pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.0);
         command.args([
             format!("-workers={workers}"),
             format!("-ops={}", order.ops),
@@ -68,6 +81,20 @@ impl Go {
     pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
         self.measure(words, workers, order, 0).exec().into()
     }
+}
+
+/// What the environment says.
+fn wished() -> Option<PathBuf> {
+    std::env::var_os("GO").map(PathBuf::from)
+}
+
+/// When something in a directory was last changed.
+fn newest(directory: &str) -> io::Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(directory)? {
+        newest = newest.max(entry?.metadata()?.modified()?);
+    }
+    Ok(newest)
 }
 
 /// How a workload is told to the Go program; `None` if Go has not the thing, or the program not the workload.

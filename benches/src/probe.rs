@@ -18,14 +18,15 @@ struct Plan {
     workers: Vec<usize>,
     reps: usize,
     scale: f64,
-    go: Option<Go>,
+    /// The Go program and the version of its toolchain.
+    go: Option<(Go, String)>,
 }
 
 /// `probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]`
 pub fn main(words: &[String]) -> Result<(), Failure> {
     let plan = Plan::parse(words)?;
     match &plan.go {
-        Some(go) => println!("go        {}", go.version),
+        Some((_, version)) => println!("go        {version}"),
         None => println!("go        none, so its column shows -"),
     }
     machine::print();
@@ -96,7 +97,8 @@ impl Plan {
         let ops = ((workload.ops as f64 * self.scale) as u64).max(1);
         let limit = (60.0 * self.scale.max(1.0)) as u64;
         let columns = self.columns(workload);
-        let measurement = |peer| Measurement { workload, peer, workers, ops, limit, go: self.go.as_ref() };
+        let measurement =
+            |peer| Measurement { workload, peer, workers, ops, limit, go: self.go.as_ref().map(|(go, _)| go) };
         let possible: Vec<_> = columns.iter().map(|&peer| measurement(peer).is_possible()).collect();
         let mut rows: Vec<_> = workload
             .figures
