@@ -69,6 +69,9 @@ pub mod chan;
 // Locks, permits, notifications.
 pub mod sync;
 
+// `select!`: the first of several futures.
+mod select;
+
 // tokio's I/O traits on the same types.
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -43,6 +43,8 @@ pub(crate) struct Context {
     locals: Cell<*const Locals>,
     /// How many tasks run on this thread, one inside the other: beyond the first, in each other's `block_on` or drop.
     depth: Cell<u32>,
+    /// The state of the generator behind [`random`]. Zero: it has no seed yet.
+    random: Cell<u64>,
 }
 
 /// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
@@ -62,6 +64,7 @@ thread_local! {
             thread_of: Cell::new(None),
             locals: Cell::new(ptr::null()),
             depth: Cell::new(0),
+            random: Cell::new(0),
         }
     };
 }
@@ -421,4 +424,26 @@ pub fn current_task() -> Option<Id> {
 /// Whether this thread is inside of a runtime: in a task, a `block_on` or a blocking job.
 pub fn inside_runtime() -> bool {
     with(|cx| cx.core().is_some())
+}
+
+/// A number that is drawn by chance, from a generator of the thread's own: for choices that must be even, not secret.
+///
+/// The generator is wyrand, as in fastrand, which seeds it: one wide multiplication, no lock and no destructor.
+#[inline]
+pub fn random() -> u64 {
+    with(|cx| {
+        let before = match cx.random.get() {
+            0 => seed(),
+            before => before,
+        };
+        let state = before.wrapping_add(0x2d35_8dcc_aa6c_78a5);
+        cx.random.set(state);
+        let product = u128::from(state) * u128::from(state ^ 0x8bb8_4b93_962e_acc9);
+        (product >> 64) as u64 ^ product as u64
+    })
+}
+
+#[cold]
+fn seed() -> u64 {
+    fastrand::u64(..)
 }

@@ -42,7 +42,7 @@ mod sync;
 
 pub use budget::{Spent, has_remaining, spend, unconstrained};
 pub use clock::Instant;
-pub use context::{current_task, inside_runtime, park, task_depth};
+pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::wake;
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use io::{Done, Io};

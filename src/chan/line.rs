@@ -248,6 +248,11 @@ impl Line<()> {
         }
     }
 
+    /// Whether the waiter was called, and is not in line.
+    pub(crate) fn is_called(&self, place: &Place) -> bool {
+        matches!(self.slots[place.0 as usize].stage, Stage::Called(_))
+    }
+
     /// A waiter that was called gets in line again, where it stood before.
     pub(crate) fn rejoin(&mut self, place: &Place, waiter: Waiter) {
         let at = place.0;

@@ -57,6 +57,12 @@ pub use recv::Receiving;
 pub use send::Sending;
 pub use sender::{Sender, WeakSender};
 
+// Receives and sends as arms of a `select!`.
+mod arms;
+pub(crate) use claim::{Claim, Shut};
+pub(crate) use shared::Owed;
+pub(crate) use word::Word;
+
 // On plain threads.
 mod blocking;
 

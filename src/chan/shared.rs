@@ -39,7 +39,7 @@ use super::{
     line::{Found, Left, Line, Place, Waiter},
     patience::{Patience, Patient},
     queue::Queue,
-    sync::{AtomicUsize, Ordering},
+    sync::AtomicUsize,
     word::{self, Word},
 };
 use gambol_executor::wake;
@@ -88,7 +88,7 @@ pub(crate) struct State<T> {
 /// Wakes that are owed by who held the lock, for after the release.
 #[derive(Default)]
 #[must_use]
-pub(crate) struct Owed {
+pub struct Owed {
     first: Option<Waker>,
     second: Option<Waker>,
     more: Vec<Waker>,
@@ -105,6 +105,17 @@ impl Owed {
         } else {
             self.more.push(waker);
         }
+    }
+
+    /// Whether patience is owed at the channel that was used last. It is the caller's from now on.
+    pub(crate) fn take_patience(&mut self) -> bool {
+        mem::take(&mut self.patience)
+    }
+
+    /// Wakes them; patience was taken out before. In reverse: on a worker of gambol's the last one runs first, and of the arms
+    /// of a select the first one is to have the better chance.
+    pub(crate) fn wake(self) {
+        self.first.into_iter().chain(self.second).chain(self.more).rev().for_each(wake);
     }
 
     /// Wakes them. `shared` is where they were owed; for several channels each settles its own.
@@ -169,11 +180,22 @@ impl<T> State<T> {
         Ok(())
     }
 
+    /// Whether `put`, or for `now` [`put_now`](Self::put_now), would find room; or the end.
+    #[inline]
+    pub(crate) fn can_put(&self, now: bool) -> bool {
+        self.queue.len() < self.capacity || self.closed || (now && self.can_leave())
+    }
+
+    /// Whether there is no queue, and a receiver in line to leave a value to.
+    fn can_leave(&self) -> bool {
+        self.capacity == 0 && self.senders.is_empty() && !self.receivers.is_empty()
+    }
+
     /// For those who cannot wait: where there is no queue, a receiver in line will do. It is called, and the value stays for it
     /// or, if it goes away, for the next one.
     pub(crate) fn put_now(&mut self, value: T, owed: &mut Owed) -> Result<(), T> {
         let value = match self.put(value, owed) {
-            Err(value) if self.capacity == 0 && self.senders.is_empty() && !self.receivers.is_empty() => value,
+            Err(value) if self.can_leave() => value,
             other => return other,
         };
         self.queue.push(value);
@@ -312,16 +334,28 @@ impl<T> Shared<T> {
         Locked(self)
     }
 
+    /// The state, for who has taken the lock by [`word`](Self::word).
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and no other reference to the state.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "it is what a lock gives")]
+    pub(crate) unsafe fn held(&self) -> &mut State<T> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.state.get() }
+    }
+
     /// The lock alone, for who takes several.
     pub(crate) fn word(&self) -> &Word {
         &self.word
     }
 
-    /// The state, for who has taken the lock by [`word`](Self::word). Dropping the result releases it.
+    /// For who has taken the lock by [`word`](Self::word): dropping the result releases it.
     ///
     /// # Safety
     ///
-    /// The caller holds the lock, and has no other such result.
+    /// The caller holds the lock, and has no other such result, nor one of `held`.
     #[inline]
     pub(crate) unsafe fn locked(&self) -> Locked<'_, T> {
         Locked(self)
@@ -532,7 +566,7 @@ impl<T> Shared<T> {
     }
 
     #[cold]
-    fn have_patience(&self) {
+    pub(crate) fn have_patience(&self) {
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }
