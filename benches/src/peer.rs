@@ -20,7 +20,13 @@ pub const GO: &str = "go";
 
 /// All peers, in the order of the table's columns.
 pub const PEERS: &[Peer] = &[
-    Peer { name: OURS, road: |kind| runtime::<Gambol>(kind).or(channels::<Chan>(kind)).or(lock::<GambolMutex>(kind)) },
+    Peer {
+        name: OURS,
+        road: |kind| {
+            let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind));
+            tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
+        },
+    },
     Peer { name: GO, road: |kind| go::words(kind).map(Road::Go) },
     Peer {
         name: "tokio",

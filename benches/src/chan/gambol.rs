@@ -1,6 +1,6 @@
 //! gambol's channels, on gambol.
 
-use super::{Channels, Ends, Receiver, Sender};
+use super::{Channels, Ends, Receiver, Select, Sender};
 use crate::rt;
 use gambol::chan;
 
@@ -47,3 +47,24 @@ impl Receiver for chan::Receiver<u64> {
         chan::Receiver::recv(self).await
     }
 }
+
+/// `gambol::select!` over receives that are made anew in each turn, as everybody writes it.
+macro_rules! select {
+    ($width:literal: $($receiver:ident)*) => {
+        impl Select<$width> for Chan {
+            async fn select(receivers: [chan::Receiver<u64>; $width], messages: u64) -> u64 {
+                let [$($receiver),*] = receivers;
+                let mut sum = 0;
+                for _ in 0..messages {
+                    let message = gambol::select! { $(message = $receiver.recv() => message,)* };
+                    sum += message.expect("no channel is closed");
+                }
+                sum
+            }
+        }
+    };
+}
+
+select!(2: a b);
+select!(4: a b c d);
+select!(8: a b c d e f g h);
