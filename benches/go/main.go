@@ -21,8 +21,8 @@ type workload func(ops uint64) ([]float64, error)
 func main() {
 	workers := flag.Int("workers", 1, "processors that run goroutines")
 	ops := flag.Uint64("ops", 1, "operations to measure")
-	warmUp := flag.Uint64("warm-up", 0, "operations before that")
-	longEnough := flag.Duration("long-enough", time.Second, "what a measurement of equal operations is shortened to")
+	warmUp := flag.Bool("warm-up", false, "whether a tenth of them comes before")
+	longEnough := flag.Duration("long-enough", time.Second, "what a measurement of equal operations is shortened to, when warmed up")
 	limit := flag.Duration("limit", 0, "when to give up; 0 is never")
 	flag.Parse()
 
@@ -34,14 +34,18 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	if *warmUp > 0 {
+	if *warmUp && canShorten {
+		few := (*ops + 99) / 100
 		start := time.Now()
-		if _, err := run(*warmUp); err != nil {
+		if _, err := run(few); err != nil {
 			fail(err)
 		}
-		if canShorten {
-			share := longEnough.Seconds() / time.Since(start).Seconds()
-			*ops = max(min(*ops, uint64(float64(*warmUp)*share)), *warmUp)
+		affordable := float64(few) * longEnough.Seconds() / time.Since(start).Seconds()
+		*ops = max(min(*ops, uint64(affordable)), few)
+	}
+	if *warmUp {
+		if _, err := run((*ops + 9) / 10); err != nil {
+			fail(err)
 		}
 	}
 	figures, err := run(*ops)

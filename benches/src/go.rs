@@ -69,7 +69,7 @@ impl Go {
         command.args([
             format!("-workers={workers}"),
             format!("-ops={}", order.ops),
-            format!("-warm-up={}", order.warm_up()),
+            format!("-warm-up={}", order.is_warmed_up()),
             format!("-long-enough={}ms", LONG_ENOUGH.as_millis()),
             format!("-limit={limit}s"),
         ]);

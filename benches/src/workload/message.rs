@@ -40,8 +40,10 @@ const FIGURES: &[Figure] = &[Figure::cost("", "ns")];
 
 const fn of(name: &'static str, senders: u64, receivers: u64, capacity: Option<usize>) -> Workload {
     let ops = match capacity {
-        Some(0 | 1) => 1_000_000,
-        _ => 4_000_000,
+        Some(0 | 1) => 3_000_000,
+        Some(_) => 10_000_000,
+        // As many as the channel's memory may grow to.
+        None => 4_000_000,
     };
     let kind = Kind::Channel(ChannelKind::Message(Shape { senders, receivers, capacity }));
     Workload { name, kind, ops, figures: FIGURES }

@@ -123,6 +123,7 @@ pub enum ChannelKind {
 }
 
 /// One workload to carry out in this process.
+#[derive(Clone, Copy)]
 pub struct Order {
     pub workload: &'static Workload,
     pub ops: u64,
@@ -212,14 +213,10 @@ pub fn on_cancel<C: Cancel>(rt: &C::Runtime, order: &Order) -> Result<Vec<f64>, 
 }
 
 impl Order {
-    /// How many operations warm the peer up.
-    pub fn warm_up(&self) -> u64 {
-        match (self.setting, self.workload.kind) {
-            (Setting::Bare { .. }, _) => 0,
-            // Its tasks would still be there.
-            (_, Kind::Runtime(RuntimeKind::Memory)) => 0,
-            (Setting::Measured, _) => self.ops.div_ceil(10),
-        }
+    /// Whether a tenth of the operations comes before.
+    pub fn is_warmed_up(&self) -> bool {
+        // The tasks of `memory` would still be there.
+        self.setting == Setting::Measured && !matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory))
     }
 
     /// What to say if an order came to somebody who cannot carry it out.
@@ -230,25 +227,26 @@ impl Order {
 
 /// With the warm-up before.
 fn warmed(order: &Order, run: impl Fn(u64) -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
-    if order.warm_up() > 0 {
-        run(order.warm_up())?;
+    if order.is_warmed_up() {
+        run(order.ops.div_ceil(10))?;
     }
     run(order.ops)
 }
 
-/// With the warm-up before; whoever is slow in it then does fewer operations, about [`LONG_ENOUGH`].
+/// The same, but whoever is slow in a hundredth of the operations does fewer of them, about [`LONG_ENOUGH`].
 ///
 /// Between a message that goes round in memory and one for which threads change places there is a factor of a hundred. The
 /// cost of one operation must not depend on their number.
 fn shortened(order: &Order, run: impl Fn(u64) -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
-    let warm_up = order.warm_up();
-    if warm_up == 0 {
-        return run(order.ops);
+    let mut order = *order;
+    if order.is_warmed_up() {
+        let few = order.ops.div_ceil(100);
+        let start = Instant::now();
+        run(few)?;
+        let affordable = few as f64 * LONG_ENOUGH.as_secs_f64() / start.elapsed().as_secs_f64();
+        order.ops = order.ops.min(affordable as u64).max(few);
     }
-    let start = Instant::now();
-    run(warm_up)?;
-    let share = LONG_ENOUGH.as_secs_f64() / start.elapsed().as_secs_f64();
-    run(order.ops.min((warm_up as f64 * share) as u64).max(warm_up))
+    warmed(&order, run)
 }
 
 /// How long a measurement lasts that gets its figure from many equal operations.

@@ -23,8 +23,8 @@ pub enum Section {
     Held,
 }
 
-pub const SHORT: Workload = of("mutex-short", Section::Short, 3_000_000);
-pub const HELD: Workload = of("mutex-held", Section::Held, 1_000_000);
+pub const SHORT: Workload = of("mutex-short", Section::Short, 10_000_000);
+pub const HELD: Workload = of("mutex-held", Section::Held, 3_000_000);
 
 const FIGURES: &[Figure] = &[Figure::cost("", "ns")];
 

@@ -15,7 +15,7 @@ const TASKS: u64 = 100;
 pub const WORKLOAD: Workload = Workload {
     name: "ring",
     kind: Kind::Channel(ChannelKind::Ring),
-    ops: 2_000_000,
+    ops: 3_000_000,
     figures: &[Figure::cost("hop", "ns")],
 };
 
