@@ -47,6 +47,9 @@ pub mod task;
 // Deadlines: sleeping, time limits, ticks.
 pub mod time;
 
+// When a piece of work is to end, and what goes with it.
+pub mod context;
+
 // Sockets.
 pub mod net;
 

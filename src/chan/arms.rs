@@ -19,7 +19,8 @@ use std::{borrow::BorrowMut, mem, pin::Pin, task::Context};
 #[derive(Debug)]
 pub struct ReceiveArm<'a, T> {
     receiving: Receiving<'a, T>,
-    patience: bool,
+    /// What it owes from the last hold of all locks.
+    owed: Owed,
 }
 
 /// A send.
@@ -28,7 +29,8 @@ pub struct SendArm<'a, T, V: BorrowMut<Option<T>>> {
     sending: Sending<'a, T, V>,
     /// Whether its place, if it has one, is the select's and not that of the future that it was before.
     enrolled: bool,
-    patience: bool,
+    /// What it owes from the last hold of all locks.
+    owed: Owed,
 }
 
 impl<'a, T> Wrap<Receiving<'a, T>> {
@@ -38,7 +40,7 @@ impl<'a, T> Wrap<Receiving<'a, T>> {
         let Wrap(mut receiving) = self;
         // It may have been polled before, and stand in line by itself.
         receiving.leave();
-        ReceiveArm { receiving, patience: false }
+        ReceiveArm { receiving, owed: Owed::default() }
     }
 }
 
@@ -46,7 +48,7 @@ impl<'a, T, V: BorrowMut<Option<T>>> Wrap<Sending<'a, T, V>> {
     /// The arm.
     #[inline]
     pub fn arm(self) -> SendArm<'a, T, V> {
-        SendArm { sending: self.0, enrolled: false, patience: false }
+        SendArm { sending: self.0, enrolled: false, owed: Owed::default() }
     }
 }
 
@@ -92,16 +94,14 @@ impl<T> Arm for ReceiveArm<'_, T> {
         Some(self.receiving.channel.word())
     }
 
-    unsafe fn try_held(self: Pin<&mut Self>, _: How, owed: &mut Owed) -> Option<Option<T>> {
+    unsafe fn try_held(self: Pin<&mut Self>, _: How) -> Option<Option<T>> {
         let this = self.get_mut();
         let Receiving { channel, place } = &mut this.receiving;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
-        let taken = Self::take(unsafe { channel.held() }, place, owed);
-        this.patience |= owed.take_patience();
-        taken
+        Self::take(unsafe { channel.held() }, place, &mut this.owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
         let this = self.get_mut();
         let Receiving { channel, place } = &mut this.receiving;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
@@ -113,7 +113,6 @@ impl<T> Arm for ReceiveArm<'_, T> {
             Some(place) if state.receivers.is_called(place) => state.receivers.rejoin(place, waiter()),
             Some(_) => {}
         }
-        let _ = owed;
     }
 
     unsafe fn release(&self) {
@@ -123,9 +122,7 @@ impl<T> Arm for ReceiveArm<'_, T> {
 
     fn settle(self: Pin<&mut Self>) {
         let this = self.get_mut();
-        if mem::take(&mut this.patience) {
-            this.receiving.channel.have_patience();
-        }
+        mem::take(&mut this.owed).settle(this.receiving.channel);
     }
 
     fn leave(self: Pin<&mut Self>) {
@@ -219,16 +216,14 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         Some(self.sending.channel.word())
     }
 
-    unsafe fn try_held(self: Pin<&mut Self>, how: How, owed: &mut Owed) -> Option<Self::Output> {
+    unsafe fn try_held(self: Pin<&mut Self>, how: How) -> Option<Self::Output> {
         let this = self.get_mut();
         let Sending { channel, value, place } = &mut this.sending;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
-        let sent = Self::put(unsafe { channel.held() }, (value, place), how, owed);
-        this.patience |= owed.take_patience();
-        sent
+        Self::put(unsafe { channel.held() }, (value, place), how, &mut this.owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
         let this = self.get_mut();
         let Sending { channel, value, place } = &mut this.sending;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
@@ -237,12 +232,11 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
             // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
             let waiter = Waiter::Arm(unsafe { InLine::new(claim, number) });
             let sent = value.borrow_mut().take().expect(NO_VALUE);
-            *place = Some(state.wait_to_send(waiter, sent, owed));
+            *place = Some(state.wait_to_send(waiter, sent, &mut this.owed));
             this.enrolled = true;
         } else {
-            state.sends_again(owed);
+            state.sends_again(&mut this.owed);
         }
-        this.patience |= owed.take_patience();
     }
 
     unsafe fn release(&self) {
@@ -252,9 +246,7 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
 
     fn settle(self: Pin<&mut Self>) {
         let this = self.get_mut();
-        if mem::take(&mut this.patience) {
-            this.sending.channel.have_patience();
-        }
+        mem::take(&mut this.owed).settle(this.sending.channel);
     }
 
     fn claimed(self: Pin<&mut Self>) -> Option<Self::Output> {

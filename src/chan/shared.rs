@@ -85,58 +85,49 @@ pub(crate) struct State<T> {
     attached: Option<Attached>,
 }
 
-/// Wakes that are owed by who held the lock, for after the release.
-#[derive(Default)]
+/// Wakes that are owed by who held the lock, for after the release. One step owes two at most: to a sender whose value moved up, and to a
+/// receiver that is called for it.
+#[derive(Debug, Default)]
 #[must_use]
 pub struct Owed {
     first: Option<Waker>,
     second: Option<Waker>,
-    more: Vec<Waker>,
     patience: bool,
 }
 
 impl Owed {
     fn add(&mut self, waker: Option<Waker>) {
-        let Some(waker) = waker else { return };
-        if self.first.is_none() {
-            self.first = Some(waker);
-        } else if self.second.is_none() {
-            self.second = Some(waker);
-        } else {
-            self.more.push(waker);
+        let place = if self.first.is_none() { &mut self.first } else { &mut self.second };
+        debug_assert!(place.is_none(), "one step owes two wakes at most");
+        if waker.is_some() {
+            *place = waker;
         }
     }
 
-    /// Whether patience is owed at the channel that was used last. It is the caller's from now on.
-    pub(crate) fn take_patience(&mut self) -> bool {
-        mem::take(&mut self.patience)
-    }
-
-    /// Wakes them; patience was taken out before. In reverse: on a worker of gambol's the last one runs first, and of the arms
-    /// of a select the first one is to have the better chance.
-    pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.second).chain(self.more).rev().for_each(wake);
-    }
-
-    /// Wakes them. `shared` is where they were owed; for several channels each settles its own.
-    #[inline]
+    /// Wakes them. `shared` is where they are owed.
     pub(crate) fn settle<T>(self, shared: &Shared<T>) {
         if self.patience {
             shared.have_patience();
         }
         if let Some(first) = self.first {
             wake(first);
-            if let Some(second) = self.second {
-                wake(second);
-                self.more.into_iter().for_each(wake);
-            }
+        }
+        if let Some(second) = self.second {
+            wake(second);
         }
     }
 }
 
 impl<T> State<T> {
-    /// Step 1 of receiving.
+    /// The first value, where no sender waits for its place.
     #[inline]
+    fn take_queued(&mut self) -> Option<T> {
+        let value = self.queue.pop()?;
+        self.taken = self.taken.wrapping_add(1);
+        Some(value)
+    }
+
+    /// Step 1 of receiving.
     pub(crate) fn take(&mut self, owed: &mut Owed) -> Option<T> {
         let value = match self.queue.pop() {
             Some(value) => {
@@ -382,11 +373,35 @@ impl<T> Shared<T> {
     /// Receives, or gets in line at `place`. Ready(None): closed and empty.
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
-        // Cloned before the lock is taken, if it looks as if it will be needed.
-        let mut waker = if self.word.may(word::RECEIVABLE) { None } else { Some(cx.waker().clone()) };
+        if !self.word.may(word::RECEIVABLE) {
+            return self.poll_receive_slow(None, place, cx);
+        }
+        let mut state = self.lock();
+        let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
+        if called && state.senders.is_empty() {
+            let value = state.take_queued();
+            if value.is_some() {
+                if let Some(place) = place.take() {
+                    state.receivers.forget(place);
+                }
+                return Poll::Ready(value);
+            }
+        }
+        self.poll_receive_slow(Some(state), place, cx)
+    }
+
+    /// As above. `held`: the lock. Without it, it looked as if a waker will be needed, which is cloned before the lock is taken.
+    #[inline(never)]
+    fn poll_receive_slow<'a>(
+        &'a self,
+        mut held: Option<Locked<'a, T>>,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
+        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = self.lock();
+            let mut state = held.take().unwrap_or_else(|| self.lock());
             let value = state.take(&mut owed);
             if value.is_some() || state.closed {
                 let left = place.take().map(|place| state.receivers.remove(place));
@@ -438,16 +453,47 @@ impl<T> Shared<T> {
         if place.is_some() {
             return self.poll_sent(place, cx);
         }
-        let mut waker = if self.word.may(word::SENDABLE) { None } else { Some(cx.waker().clone()) };
+        let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
+        if !self.word.may(word::SENDABLE) {
+            return self.poll_send_slow(None, sent, place, cx);
+        }
+        let mut state = self.lock();
+        if state.queue.len() < self.capacity && !state.closed {
+            state.queue.push(sent);
+            if !state.receivers.is_empty() {
+                self.call_and_release(state);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send_slow(Some(state), sent, place, cx)
+    }
+
+    #[inline(never)]
+    fn call_and_release(&self, mut state: Locked<'_, T>) {
+        let mut owed = Owed::default();
+        state.call_receiver(&mut owed);
+        drop(state);
+        owed.settle(self);
+    }
+
+    /// As above; `held` as in `poll_receive_slow`.
+    #[inline(never)]
+    fn poll_send_slow<'a>(
+        &'a self,
+        mut held: Option<Locked<'a, T>>,
+        mut sent: T,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), T>> {
+        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = self.lock();
-            let sent = value.take().expect("a send is not polled after it has completed");
+            let mut state = held.take().unwrap_or_else(|| self.lock());
             if state.closed {
                 drop(state);
                 return Poll::Ready(Err(sent));
             }
-            let back = match state.put(sent, &mut owed) {
+            sent = match state.put(sent, &mut owed) {
                 Ok(()) => {
                     drop(state);
                     owed.settle(self);
@@ -456,13 +502,12 @@ impl<T> Shared<T> {
                 Err(back) => back,
             };
             if let Some(waker) = waker {
-                *place = Some(state.wait_to_send(Waiter::Task(waker), back, &mut owed));
+                *place = Some(state.wait_to_send(Waiter::Task(waker), sent, &mut owed));
                 drop(state);
                 owed.settle(self);
                 return Poll::Pending;
             }
             drop(state);
-            *value = Some(back);
             waker = Some(cx.waker().clone());
         }
     }

@@ -10,7 +10,7 @@
 //! What every arm can do is to be asked whether it is ready. Those of channels can do more: they get in line, all of one select under
 //! the locks of all their channels (`run.rs`).
 
-use crate::chan::{Claim, Owed, Word};
+use crate::chan::{Claim, Word};
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
@@ -40,7 +40,7 @@ pub trait Arm {
     ///
     /// The caller holds the lock of [`word`](Self::word).
     #[doc(hidden)]
-    unsafe fn try_held(self: Pin<&mut Self>, _: How, _: &mut Owed) -> Option<Self::Output> {
+    unsafe fn try_held(self: Pin<&mut Self>, _: How) -> Option<Self::Output> {
         None
     }
 
@@ -51,7 +51,7 @@ pub trait Arm {
     /// The caller holds the lock of [`word`](Self::word). The claim stays where it is until this arm was dropped. The caller
     /// opens it before it releases the lock.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32, _: &mut Owed) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32) {}
 
     /// Releases the lock.
     ///

@@ -7,7 +7,7 @@
 //! A trait over tuples was left: it needs an implementation for each of 64 lengths.
 
 use super::{Arm, How, Look};
-use crate::chan::{Claim, Owed, Word};
+use crate::chan::{Claim, Word};
 use pin_project_lite::pin_project;
 use std::{convert::Infallible, pin::Pin, ptr, task::Context};
 
@@ -38,7 +38,7 @@ pub trait Arms {
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How, owed: &mut Owed) -> Option<Self::Output>;
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output>;
 
     /// See [`Arm::enrol_held`].
     ///
@@ -46,7 +46,7 @@ pub trait Arms {
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed);
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim);
 
     /// Releases the locks in `words`, each once.
     ///
@@ -56,9 +56,9 @@ pub trait Arms {
     #[doc(hidden)]
     unsafe fn release(&self, words: &[*const Word]);
 
-    /// See [`Arm::settle`]; for all arms.
+    /// See [`Arm::settle`].
     #[doc(hidden)]
-    fn settle(self: Pin<&mut Self>);
+    fn settle(self: Pin<&mut Self>, index: usize);
 
     /// See [`Arm::claimed`].
     #[doc(hidden)]
@@ -87,15 +87,15 @@ impl Arms for Nil {
 
     fn words(&self, _: &mut [*const Word]) {}
 
-    unsafe fn try_held(self: Pin<&mut Self>, _: usize, _: How, _: &mut Owed) -> Option<Infallible> {
+    unsafe fn try_held(self: Pin<&mut Self>, _: usize, _: How) -> Option<Infallible> {
         None
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim, _: &mut Owed) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim) {}
 
     unsafe fn release(&self, _: &[*const Word]) {}
 
-    fn settle(self: Pin<&mut Self>) {}
+    fn settle(self: Pin<&mut Self>, _: usize) {}
 
     fn claimed(self: Pin<&mut Self>, _: usize) -> Option<Infallible> {
         None
@@ -165,27 +165,27 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How, owed: &mut Owed) -> Option<Self::Output> {
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output> {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 == Self::LEN {
-                Some(Out::This(this.arm.as_pin_mut()?.try_held(how, owed)?))
+                Some(Out::This(this.arm.as_pin_mut()?.try_held(how)?))
             } else {
-                Some(Out::Rest(this.rest.try_held(index, how, owed)?))
+                Some(Out::Rest(this.rest.try_held(index, how)?))
             }
         }
     }
 
     #[inline]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim) {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 < Self::LEN {
-                this.rest.enrol_held(index, claim, owed);
+                this.rest.enrol_held(index, claim);
             } else if let Some(arm) = this.arm.as_pin_mut() {
-                arm.enrol_held(claim, index as u32, owed);
+                arm.enrol_held(claim, index as u32);
             }
         }
     }
@@ -205,12 +205,13 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    fn settle(self: Pin<&mut Self>) {
+    fn settle(self: Pin<&mut Self>, index: usize) {
         let this = self.project();
-        if let Some(arm) = this.arm.as_pin_mut() {
+        if index + 1 < Self::LEN {
+            this.rest.settle(index);
+        } else if let Some(arm) = this.arm.as_pin_mut() {
             arm.settle();
         }
-        this.rest.settle();
     }
 
     fn claimed(self: Pin<&mut Self>, index: usize) -> Option<Self::Output> {

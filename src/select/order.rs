@@ -20,6 +20,9 @@ pub trait Order {
     /// Begins.
     fn new() -> Self;
 
+    /// Begins, for the other way round.
+    fn backwards() -> Self;
+
     /// No locks yet.
     fn words() -> Self::Words;
 
@@ -31,6 +34,7 @@ pub trait Order {
 #[derive(Debug)]
 pub struct InTurn<const N: usize> {
     next: usize,
+    backwards: bool,
 }
 
 impl<const N: usize> Order for InTurn<N> {
@@ -43,14 +47,21 @@ impl<const N: usize> Order for InTurn<N> {
 
     #[inline]
     fn new() -> InTurn<N> {
-        InTurn { next: 0 }
+        InTurn { next: 0, backwards: false }
+    }
+
+    #[inline]
+    fn backwards() -> InTurn<N> {
+        InTurn { next: 0, backwards: true }
     }
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        let index = self.next;
+        if self.next == N {
+            return None;
+        }
         self.next += 1;
-        (index < N).then_some(index)
+        Some(if self.backwards { N - self.next } else { self.next - 1 })
     }
 }
 
@@ -77,6 +88,11 @@ impl<const N: usize> Order for Shuffled<N> {
     #[inline]
     fn new() -> Shuffled<N> {
         Shuffled { order: std::array::from_fn(|index| index as u8), next: 0, fraction: 0 }
+    }
+
+    #[inline]
+    fn backwards() -> Shuffled<N> {
+        Shuffled::new()
     }
 
     #[inline]

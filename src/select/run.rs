@@ -25,7 +25,7 @@
 //! that did not come true, one lock to leave its line. No allocation once the lines have had their length.
 
 use super::{Arms, How, Look, Order};
-use crate::chan::{Claim, Owed, Shut, Word};
+use crate::chan::{Claim, Shut, Word};
 use gambol_executor::{Reason, park, spend, unconstrained};
 use pin_project_lite::pin_project;
 use std::{
@@ -320,13 +320,12 @@ unsafe fn try_held<L: Arms, O: Order>(
     mut arms: Pin<&mut L>,
     locks: &Locks<O::Words>,
     how: How,
-    owed: &mut Owed,
 ) -> Option<(usize, L::Output)> {
     let mut order = O::new();
     while let Some(index) = order.next() {
         // SAFETY: the caller's promise.
         if locks.has(index)
-            && let Some(output) = unsafe { arms.as_mut().try_held(index, how, owed) }
+            && let Some(output) = unsafe { arms.as_mut().try_held(index, how) }
         {
             return Some((index, output));
         }
@@ -342,20 +341,19 @@ fn enrol<L: Arms, O: Order>(
     waker: Option<Waker>,
     tries: bool,
 ) -> Option<(usize, L::Output)> {
-    let mut owed = Owed::default();
     let mut words = O::words();
     arms.words(words.as_mut());
     // SAFETY: the words are those of channels that the arms borrow. They are released below. No code in between is anybody else's, and
     // none panics but for a line of 2^32 waiters.
     let (done, old) = unsafe {
         let locks = Locks::take(words);
-        let done = if tries { try_held::<L, O>(arms.as_mut(), &locks, How::Waiting, &mut owed) } else { None };
+        let done = if tries { try_held::<L, O>(arms.as_mut(), &locks, How::Waiting) } else { None };
         let old = match &done {
             Some(_) => waker,
             None => {
                 let mut order = O::new();
                 while let Some(index) = order.next() {
-                    arms.as_mut().enrol_held(index, claim, &mut owed);
+                    arms.as_mut().enrol_held(index, claim);
                 }
                 claim.open(waker)
             }
@@ -363,26 +361,33 @@ fn enrol<L: Arms, O: Order>(
         arms.release(locks.0.as_ref());
         (done, old)
     };
-    arms.settle();
-    owed.wake();
+    settle::<L, O>(arms);
     drop(old);
     done
 }
 
+/// Wakes whom the arms of channels owe a wake, in reverse: on a worker of gambol's the last one who is woken runs first, and the first arm is
+/// to have the better chance.
+#[inline]
+fn settle<L: Arms, O: Order>(mut arms: Pin<&mut L>) {
+    let mut order = O::backwards();
+    while let Some(index) = order.next() {
+        arms.as_mut().settle(index);
+    }
+}
+
 /// All arms of channels at one moment, without waiting.
 fn try_all<L: Arms, O: Order>(mut arms: Pin<&mut L>) -> Option<(usize, L::Output)> {
-    let mut owed = Owed::default();
     let mut words = O::words();
     arms.words(words.as_mut());
     // SAFETY: as in `enrol`.
     let done = unsafe {
         let locks = Locks::take(words);
-        let done = try_held::<L, O>(arms.as_mut(), &locks, How::Now, &mut owed);
+        let done = try_held::<L, O>(arms.as_mut(), &locks, How::Now);
         arms.release(locks.0.as_ref());
         done
     };
-    arms.settle();
-    owed.wake();
+    settle::<L, O>(arms);
     done
 }
 
