@@ -1,6 +1,7 @@
 //! Trees of cancellation behind one trait, for the workload `cancel`: each on the runtime that it belongs to.
 
 use crate::rt::{self, Runtime};
+use gambol::context::{Canceller, Context};
 use std::future::Future;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,43 @@ pub trait Cancel: Send + Sync + 'static {
 
     /// Waits until it is cancelled.
     fn cancelled(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A context of gambol's with what cancels it.
+pub struct ContextNode {
+    context: Context,
+    canceller: Canceller,
+}
+
+impl ContextNode {
+    fn below(parent: &Context) -> Self {
+        let (context, canceller) = parent.with_cancel();
+        ContextNode { context, canceller }
+    }
+}
+
+impl Cancel for ContextNode {
+    type Runtime = rt::Gambol;
+
+    fn root() -> Self {
+        Self::below(&Context::background())
+    }
+
+    fn child(&self) -> Self {
+        Self::below(&self.context)
+    }
+
+    fn cancel(&self) {
+        self.canceller.cancel();
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.context.is_cancelled()
+    }
+
+    async fn cancelled(&self) {
+        self.context.cancelled().await;
+    }
 }
 
 impl Cancel for CancellationToken {

@@ -4,7 +4,7 @@
 //! a program of its own.
 
 use crate::args::Failure;
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, ContextNode};
 use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, Mpsc, Select};
 use crate::go;
 use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
@@ -23,7 +23,7 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: OURS,
         road: |kind| {
-            let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind));
+            let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
             tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
         },
     },

@@ -72,9 +72,13 @@ fn what_is_not_understood_is_refused() {
 
 #[test]
 fn op_carries_out_what_belongs_to_channels() {
-    for words in
-        [["message-4:1-1", "smol"], ["pingpong-1", "crossbeam"], ["mutex-held", "tokio"], ["cancel-tree", "tokio"]]
-    {
+    for words in [
+        ["message-4:1-1", "smol"],
+        ["pingpong-1", "crossbeam"],
+        ["select-4", "gambol"],
+        ["mutex-held", "tokio"],
+        ["cancel-waiters", "gambol"],
+    ] {
         let output = program().arg("op").args(words).args(["100", "--workers", "2"]).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
