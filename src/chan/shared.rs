@@ -52,13 +52,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// See the head of this file.
+/// See the head of this file. In this order, so that what each operation touches lies together.
+#[repr(C)]
 pub(crate) struct Shared<T> {
     word: Word,
-    /// Under the lock.
-    state: UnsafeCell<State<T>>,
     /// What the channel holds without a receiver; `usize::MAX` without a limit.
     capacity: usize,
+    /// Under the lock.
+    state: UnsafeCell<State<T>>,
     /// Handles. Who brings one of them to zero closes the channel.
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
@@ -72,16 +73,17 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// What the lock guards.
+#[repr(C)]
 pub(crate) struct State<T> {
     queue: Queue<T>,
-    capacity: usize,
-    closed: bool,
-    pub(super) senders: Line<T>,
-    pub(super) receivers: Line<()>,
     /// Whether a value was taken since patience was last asked for.
     taken: bool,
     /// Whether the channel is being looked after (`patience.rs`).
     patience: bool,
+    closed: bool,
+    capacity: usize,
+    pub(super) receivers: Line<()>,
+    pub(super) senders: Line<T>,
     /// Who waits for the end, once somebody has.
     watchers: Option<Box<Line<()>>>,
     /// Where the values come from, if that is no sender.
@@ -519,6 +521,7 @@ impl<T> Shared<T> {
     }
 
     /// Step 3 of sending.
+    #[inline(never)]
     fn poll_sent(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
         let mut waker = None;
         loop {
