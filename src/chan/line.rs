@@ -320,12 +320,14 @@ impl<V> Line<V> {
     pub(crate) fn claim_first(&mut self) -> Option<(V, Option<Waker>)> {
         let mut at = self.first;
         while at != NONE {
-            let behind = self.at(at).behind;
+            let slot = self.at(at);
+            let behind = slot.behind;
+            if let Stage::InLine(Waiter::Task(_), _) = slot.stage {
+                let (waiter, value) = self.take_out(at);
+                return Some((value, waiter.into_waker()));
+            }
             match self.claim(at) {
-                Claimed::Won(waker) => {
-                    let (waiter, value) = self.take_out(at);
-                    return Some((value, waker.or(waiter.into_waker())));
-                }
+                Claimed::Won(waker) => return Some((self.take_out(at).1, waker)),
                 Claimed::Busy => {}
                 // It will not come back for this. Nobody need look at it again.
                 Claimed::Over => drop(self.set_aside(at)),
@@ -333,6 +335,18 @@ impl<V> Line<V> {
             at = behind;
         }
         None
+    }
+
+    /// For a waiter that looks again: what it brought, if that was not taken. None: it is in line. Otherwise its place is gone.
+    #[inline]
+    pub(crate) fn outcome(&mut self, place: &Place) -> Option<Option<V>> {
+        let stage = &mut self.at(place.0).stage;
+        if !matches!(stage, Stage::Called(_)) {
+            return None;
+        }
+        let Stage::Called(value) = mem::replace(stage, Stage::Vacant) else { unreachable!("seen just now") };
+        self.free(place.0);
+        Some(value)
     }
 
     /// Leaves to all in line what they brought, and ends their waiting. Selects that run just now stay, and see for themselves.

@@ -369,7 +369,7 @@ impl<T> Shared<T> {
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
         if !self.word.may(word::RECEIVABLE) {
-            return self.poll_receive_slow(None, place, cx);
+            return self.wait_to_receive(place, cx);
         }
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
@@ -388,21 +388,59 @@ impl<T> Shared<T> {
             state.release((rest & !word::RECEIVABLE) | something | room);
             return Poll::Ready(value);
         }
-        self.poll_receive_slow(Some(state), place, cx)
+        if called && bits & word::OFFERED != 0 && bits < word::ONE {
+            return self.poll_receive_offered(state, place, cx);
+        }
+        self.poll_receive_slow(state, None, place, cx)
     }
 
-    /// As above. `held`: the lock. Without it, it looked as if a waker will be needed, which is cloned before the lock is taken.
+    /// As above, where it looks as if there is nothing: the waker is cloned before the lock is taken.
     #[inline(never)]
-    fn poll_receive_slow<'a>(
+    fn wait_to_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
+        let waker = cx.waker().clone();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if place.is_some() || bits & word::RECEIVABLE != 0 {
+            return self.poll_receive_slow(state, Some(waker), place, cx);
+        }
+        *place = Some(state.receivers.push(Waiter::Task(waker), ()));
+        Poll::Pending
+    }
+
+    /// As above, where there is nothing but a sender in line. If there is a place, its receiver was called.
+    #[inline(never)]
+    fn poll_receive_offered<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Option<T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
+        let Some((value, waker)) = state.senders.claim_first() else {
+            return self.poll_receive_slow(state, None, place, cx);
+        };
+        state.taken = true;
+        if let Some(place) = place.take() {
+            state.receivers.forget(place);
+        }
+        drop(state);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Poll::Ready(Some(value))
+    }
+
+    /// As above, in every case. `waker`: a clone of the one in `cx`, if there is one already.
+    #[inline(never)]
+    fn poll_receive_slow<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             let value = state.take(&mut owed);
             if value.is_some() || state.closed {
                 let left = place.take().map(|place| state.receivers.remove(place));
@@ -412,10 +450,12 @@ impl<T> Shared<T> {
                 return Poll::Ready(value);
             }
             if state.receivers.wait(place, cx.waker(), &mut waker) {
+                drop(state);
                 return Poll::Pending;
             }
             drop(state);
             waker = Some(cx.waker().clone());
+            state = self.lock();
         }
     }
 
@@ -456,7 +496,7 @@ impl<T> Shared<T> {
         }
         let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
         if !self.word.may(word::SENDABLE) {
-            return self.poll_send_slow(None, sent, place, cx);
+            return self.wait_to_send(sent, place, cx);
         }
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
@@ -473,7 +513,24 @@ impl<T> Shared<T> {
             state.release((more & !word::SENDABLE) | room);
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_slow(Some(state), sent, place, cx)
+        self.poll_send_slow(state, None, sent, place, cx)
+    }
+
+    /// As above, where it looks as if there is no room: the waker is cloned before the lock is taken.
+    #[inline(never)]
+    fn wait_to_send(&self, sent: T, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        let waker = cx.waker().clone();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if bits & word::SENDABLE != 0 {
+            return self.poll_send_slow(state, Some(waker), sent, place, cx);
+        }
+        *place = Some(state.senders.push(Waiter::Task(waker), sent));
+        if self.capacity == 0 && bits & word::AWAITED != 0 {
+            self.call_and_release(state);
+        }
+        Poll::Pending
     }
 
     #[inline(never)]
@@ -484,19 +541,18 @@ impl<T> Shared<T> {
         owed.settle(self);
     }
 
-    /// As above; `held` as in `poll_receive_slow`.
+    /// As above, in every case; `waker` as for `poll_receive_slow`.
     #[inline(never)]
     fn poll_send_slow<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
         mut sent: T,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             if state.closed {
                 drop(state);
                 return Poll::Ready(Err(sent));
@@ -517,27 +573,27 @@ impl<T> Shared<T> {
             }
             drop(state);
             waker = Some(cx.waker().clone());
+            state = self.lock();
         }
     }
 
     /// Step 3 of sending.
     #[inline(never)]
     fn poll_sent(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        let at = place.as_ref().expect("the caller has looked");
         let mut waker = None;
         loop {
             let mut state = self.lock();
-            let found = place.as_ref().map(|place| state.senders.look(place, cx.waker(), &mut waker));
-            match found.expect("the caller has looked") {
-                Found::InLine => return Poll::Pending,
-                Found::Stale => {}
-                Found::Called => {
-                    let left = place.take().map(|place| state.senders.remove(place));
-                    drop(state);
-                    let Some(Left::Called(back)) = left else { unreachable!("it was called") };
-                    return Poll::Ready(back.map_or(Ok(()), Err));
-                }
+            if let Some(back) = state.senders.outcome(at) {
+                drop(state);
+                *place = None;
+                return Poll::Ready(back.map_or(Ok(()), Err));
             }
-            drop(state);
+            match state.senders.look(at, cx.waker(), &mut waker) {
+                Found::InLine => return Poll::Pending,
+                Found::Stale => drop(state),
+                Found::Called => unreachable!("then there is an outcome"),
+            }
             waker = Some(cx.waker().clone());
         }
     }
