@@ -132,9 +132,19 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
+        // Also if the stream's waker panics when it is dropped.
+        let _counts = Goes(&self.shared);
         self.leave();
-        if self.shared.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.close_and_empty();
+    }
+}
+
+/// A receiver that goes.
+struct Goes<'a, T>(&'a Shared<T>);
+
+impl<T> Drop for Goes<'_, T> {
+    fn drop(&mut self) {
+        if self.0.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.close_and_empty();
         }
     }
 }

@@ -179,14 +179,25 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        if let Some(mut pending) = self.pending().take()
+        let mut pending = self.pending().take();
+        // Before the value is dropped, which may panic; and also if a waker does.
+        let _counts = Goes(&self.shared);
+        if let Some(pending) = &mut pending
             && let Some(place) = pending.place.take()
         {
             pending.value = self.shared.leave_senders(place);
         }
+    }
+}
+
+/// A sender that goes.
+struct Goes<'a, T>(&'a Shared<T>);
+
+impl<T> Drop for Goes<'_, T> {
+    fn drop(&mut self) {
         // AcqRel is not needed for the values, which travel under the lock; it is for those who read the count alone.
-        if self.shared.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.close();
+        if self.0.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.close();
         }
     }
 }
