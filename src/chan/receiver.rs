@@ -159,16 +159,28 @@ impl<T> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut place = Place::from_raw(self.place.swap(Place::NONE, Ordering::Relaxed));
-        let polled = recv::poll(&self.shared, &mut place, cx);
-        if let Some(place) = place {
-            self.place.store(place.into_raw(), Ordering::Relaxed);
-        }
-        polled
+        let place = Place::from_raw(self.place.swap(Place::NONE, Ordering::Relaxed));
+        let mut lent = Lent { home: &self.place, place };
+        recv::poll(&self.shared, &mut lent.place, cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.len(), None)
+    }
+}
+
+/// The stream's place while it is polled. It goes back in the end, also when a waker panics: a place that nobody knows would be called in
+/// somebody else's stead.
+struct Lent<'a> {
+    home: &'a AtomicU32,
+    place: Option<Place>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.home.store(place.into_raw(), Ordering::Relaxed);
+        }
     }
 }
 
