@@ -189,18 +189,15 @@ impl<T> Future for Receiver<T> {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let mut waker = if self.shared.word.may(word::RECEIVABLE) { None } else { Some(cx.waker().clone()) };
         loop {
-            let (polled, waits) = self.shared.with(|state| match state.value.take() {
+            let (polled, waits, _unneeded) = self.shared.with(|state| match state.value.take() {
                 None if state.sender => {
                     let waits = waker.is_some();
                     if waits {
                         mem::swap(&mut state.receives, &mut waker);
                     }
-                    (Poll::Pending, waits)
+                    (Poll::Pending, waits, None)
                 }
-                value => {
-                    waker = state.receives.take();
-                    (Poll::Ready(value.ok_or(RecvError(()))), false)
-                }
+                value => (Poll::Ready(value.ok_or(RecvError(()))), false, state.receives.take()),
             });
             if polled.is_ready() {
                 self.over = true;
