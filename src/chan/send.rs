@@ -55,7 +55,7 @@ impl<T, V: BorrowMut<Option<T>>> Drop for Sending<'_, T, V> {
     #[inline]
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            *self.value.borrow_mut() = self.channel.leave_senders(place);
+            self.channel.leave_senders(place, self.value.borrow_mut());
         }
     }
 }

@@ -185,7 +185,7 @@ impl<T> Drop for Sender<T> {
         if let Some(pending) = &mut pending
             && let Some(place) = pending.place.take()
         {
-            pending.value = self.shared.leave_senders(place);
+            self.shared.leave_senders(place, &mut pending.value);
         }
     }
 }

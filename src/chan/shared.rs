@@ -454,13 +454,20 @@ impl<T> Shared<T> {
         }
     }
 
-    /// A sender that was in line goes away. What it brought, if that was not taken.
-    pub(crate) fn leave_senders(&self, place: Place) -> Option<T> {
+    /// A sender that was in line goes away. What it brought is put `back`, if it was not taken; before its waker is dropped, which
+    /// may panic.
+    pub(crate) fn leave_senders(&self, place: Place, back: &mut Option<T>) {
         let left = self.lock().senders.remove(place);
-        match left {
-            Left::InLine(_, value) => Some(value),
-            Left::Called(value) => value,
-        }
+        let _waiter = match left {
+            Left::InLine(waiter, value) => {
+                *back = Some(value);
+                Some(waiter)
+            }
+            Left::Called(value) => {
+                *back = value;
+                None
+            }
+        };
     }
 
     /// Sends without waiting.
