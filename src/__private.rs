@@ -100,6 +100,11 @@ impl OnThread {
     }
 }
 
+/// What `select!` is made of.
+pub mod select {
+    pub use crate::select::*;
+}
+
 fn test_runtime(workers: usize) -> executor::Runtime {
     executor::Builder::new()
         .workers(workers)

@@ -47,6 +47,9 @@ pub mod task;
 // Deadlines: sleeping, time limits, ticks.
 pub mod time;
 
+// When a piece of work is to end, and what goes with it.
+pub mod context;
+
 // Sockets.
 pub mod net;
 
@@ -68,6 +71,9 @@ pub mod chan;
 
 // Locks, permits, notifications.
 pub mod sync;
+
+// `select!`: the first of several futures.
+mod select;
 
 // tokio's I/O traits on the same types.
 #[cfg(feature = "tokio-io")]

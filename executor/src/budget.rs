@@ -75,6 +75,28 @@ pub fn unconstrained<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f` with a full budget, whatever is left; what it spends is taken off that, as far as it goes. For a look at what is ready
+/// now, which a refusal would falsify: the task gives way at the next leaf instead.
+#[inline]
+pub fn on_credit<R>(f: impl FnOnce() -> R) -> R {
+    struct Settle(u8);
+
+    impl Drop for Settle {
+        fn drop(&mut self) {
+            context::with(|cx| cx.budget.set(self.0.saturating_sub(FULL - cx.budget.get().min(FULL))));
+        }
+    }
+
+    match context::with(|cx| cx.budget.get()) {
+        UNLIMITED => f(),
+        left => {
+            let _settle = Settle(left);
+            context::with(|cx| cx.budget.set(FULL));
+            f()
+        }
+    }
+}
+
 /// Whether the running task has units left.
 pub fn has_remaining() -> bool {
     context::with(|cx| cx.budget.get() != 0)

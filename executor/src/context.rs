@@ -6,6 +6,7 @@
 use crate::{
     budget, clock,
     core::{self, Core},
+    heritage::Heritage,
     local::Locals,
     task::{Extra, Id, Meta, Reason},
     worker::Local,
@@ -27,6 +28,9 @@ pub(crate) struct Context {
     core: Cell<Option<&'static Core>>,
     /// The task that runs here.
     meta: Cell<*const Meta>,
+    /// What a task that is spawned here inherits (`heritage.rs`): what the running task has inherited itself, or the scope
+    /// that this thread is in. Null: nothing. On a worker it is null between turns.
+    inherited: Cell<*const Heritage>,
     /// Units left (`budget.rs`).
     pub(crate) budget: Cell<u8>,
     /// How often it was refused since it was last given for that (`budget.rs`).
@@ -43,6 +47,8 @@ pub(crate) struct Context {
     locals: Cell<*const Locals>,
     /// How many tasks run on this thread, one inside the other: beyond the first, in each other's `block_on` or drop.
     depth: Cell<u32>,
+    /// The state of the generator behind [`random`]. Zero: it has no seed yet.
+    random: Cell<u64>,
 }
 
 /// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
@@ -55,6 +61,7 @@ thread_local! {
             outside: Cell::new(ptr::null()),
             core: Cell::new(None),
             meta: Cell::new(ptr::null()),
+            inherited: Cell::new(ptr::null()),
             budget: Cell::new(budget::UNLIMITED),
             refused: Cell::new(0),
             nested: Cell::new(0),
@@ -62,6 +69,7 @@ thread_local! {
             thread_of: Cell::new(None),
             locals: Cell::new(ptr::null()),
             depth: Cell::new(0),
+            random: Cell::new(0),
         }
     };
 }
@@ -123,6 +131,7 @@ pub(crate) struct Before {
     outside: *const Local,
     core: Option<&'static Core>,
     meta: *const Meta,
+    inherited: *const Heritage,
     budget: u8,
     locals: *const Locals,
     depth: u32,
@@ -135,6 +144,7 @@ impl Drop for Before {
             cx.outside.set(self.outside);
             cx.core.set(self.core);
             cx.meta.set(self.meta);
+            cx.inherited.set(self.inherited);
             cx.budget.set(self.budget);
             cx.locals.set(self.locals);
             cx.depth.set(self.depth);
@@ -148,6 +158,7 @@ fn save(cx: &Context) -> Before {
         outside: cx.outside.get(),
         core: cx.core.get(),
         meta: cx.meta.get(),
+        inherited: cx.inherited.get(),
         budget: cx.budget.get(),
         locals: cx.locals.get(),
         depth: cx.depth.get(),
@@ -166,13 +177,15 @@ pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
         cx.outside.set(ptr::null());
         cx.core.set(Some(local.worker.core));
         cx.meta.set(ptr::null());
+        cx.inherited.set(ptr::null());
         cx.locals.set(ptr::null());
         cx.depth.set(cx.depth.get() + 1);
         before
     })
 }
 
-/// The thread works for a runtime, but is none of its workers and in no task, until the result is dropped.
+/// The thread works for a runtime, but is none of its workers and in no task, until the result is dropped. It stays in the scope
+/// that it is in.
 pub(crate) fn enter_foreign(core: &'static Core) -> Before {
     with(|cx| {
         let before = save(cx);
@@ -280,6 +293,7 @@ pub(crate) unsafe fn enter_task(meta: &Meta) -> Before {
     with(|cx| {
         let before = save(cx);
         cx.meta.set(meta);
+        cx.inherited.set(ptr::null());
         cx.budget.set(budget::UNLIMITED);
         cx.depth.set(cx.depth.get() + 1);
         before
@@ -300,6 +314,19 @@ pub(crate) unsafe fn enter_task_fast(cx: &Context, meta: &Meta, budget: u8) {
 #[inline]
 pub(crate) fn leave_task_fast(cx: &Context) {
     cx.meta.set(ptr::null());
+    cx.inherited.set(ptr::null());
+}
+
+/// The running task brings what it has inherited. The rest of its `run` is in that scope.
+///
+/// # Safety
+///
+/// The caller is inside the `run` of the task that `extra` belongs to.
+#[inline]
+pub(crate) unsafe fn enter_heritage(extra: &Extra) {
+    // SAFETY: the caller's promise. The pointer goes when the turn ends (`leave_task_fast`, `Before`), or before that in
+    // `task_finished`, just ahead of what it points at.
+    with(|cx| cx.inherited.set(unsafe { extra.heritage() }));
 }
 
 /// The task that runs on this thread.
@@ -367,6 +394,10 @@ pub(crate) fn task_finished() {
                 meta.unregister().and_then(|index| local.unregister(index))
             }
             None => {
+                if let Some(extra) = meta.extra() {
+                    // While the task still counts, and so keeps its runtime's core.
+                    release_heritage(cx, extra);
+                }
                 let core = core(meta.id.core());
                 core.counters.finished.bump_shared();
                 // SAFETY: the index was just taken out of the metadata, so nobody removes it twice.
@@ -377,7 +408,7 @@ pub(crate) fn task_finished() {
         };
         // After the step before: who makes an abort cell meanwhile either sees the task registered no more, or is seen here.
         if let Some(extra) = meta.extra() {
-            finish_extra(extra);
+            finish_extra(cx, extra);
         }
         // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
         // awaiter's waker may ask for the current task.
@@ -389,8 +420,46 @@ pub(crate) fn task_finished() {
 }
 
 #[cold]
-fn finish_extra(extra: &Extra) {
-    extra.abort.finish();
+fn finish_extra(cx: &Context, extra: &Extra) {
+    if let Some(abort) = extra.abort() {
+        abort.finish();
+    }
+    release_heritage(cx, extra);
+}
+
+/// Drops what the running task has inherited, as its future was dropped: inside the task. It is not kept for as long as somebody
+/// keeps the handle.
+#[cold]
+fn release_heritage(cx: &Context, extra: &Extra) {
+    cx.inherited.set(ptr::null());
+    // SAFETY: the future was dropped, in the `run` of its task, and the pointer to the heritage is gone.
+    unsafe { extra.release_heritage() };
+}
+
+/// Runs `f` with another scope than this thread is in; it is back in that one afterwards, also after a panic.
+pub(crate) fn with_inherited<R>(inherited: Option<&Heritage>, f: impl FnOnce() -> R) -> R {
+    struct Restore(*const Heritage);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            with(|cx| cx.inherited.set(self.0));
+        }
+    }
+
+    let inherited = inherited.map_or(ptr::null(), ptr::from_ref);
+    let _restore = Restore(with(|cx| cx.inherited.replace(inherited)));
+    f()
+}
+
+impl Context {
+    /// What a task that is spawned now inherits.
+    #[inline]
+    pub(crate) fn inherited(&self) -> Option<&Heritage> {
+        // SAFETY: the pointer is null, or set by `with_inherited`, whose caller's borrow lasts until it is set back, or by
+        // `enter_heritage`, and cleared before the task's heritage is dropped. The reference does not leave the closure of
+        // `with`, and no code in such a closure ends a scope or a task that is further up on this stack.
+        unsafe { self.inherited.get().as_ref() }
+    }
 }
 
 /// The running task ends because it was cancelled.
@@ -421,4 +490,26 @@ pub fn current_task() -> Option<Id> {
 /// Whether this thread is inside of a runtime: in a task, a `block_on` or a blocking job.
 pub fn inside_runtime() -> bool {
     with(|cx| cx.core().is_some())
+}
+
+/// A number that is drawn by chance, from a generator of the thread's own: for choices that must be even, not secret.
+///
+/// The generator is wyrand, as in fastrand, which seeds it: one wide multiplication, no lock and no destructor.
+#[inline]
+pub fn random() -> u64 {
+    with(|cx| {
+        let before = match cx.random.get() {
+            0 => seed(),
+            before => before,
+        };
+        let state = before.wrapping_add(0x2d35_8dcc_aa6c_78a5);
+        cx.random.set(state);
+        let product = u128::from(state) * u128::from(state ^ 0x8bb8_4b93_962e_acc9);
+        (product >> 64) as u64 ^ product as u64
+    })
+}
+
+#[cold]
+fn seed() -> u64 {
+    fastrand::u64(..)
 }

@@ -614,8 +614,15 @@ where
     async_task::Builder::new().metadata(meta(id, name, location)).spawn(move |_| Contained::new(future), schedule)
 }
 
+#[inline]
 fn meta(id: Id, name: Option<Box<str>>, location: &'static Location<'static>) -> Meta {
-    Meta::new(id, location, name.map(|name| Box::new(Extra::named(id, name))))
+    let rare = name.is_some() || context::with(|cx| cx.inherited().is_some());
+    Meta::new(id, location, if rare { Some(extra(name)) } else { None })
+}
+
+#[cold]
+fn extra(name: Option<Box<str>>) -> Box<Extra> {
+    Box::new(Extra::new(name, context::with(|cx| cx.inherited().cloned())))
 }
 
 /// Every task's schedule function. A function without captures, so that async-task need not count references for it.

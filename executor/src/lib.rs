@@ -24,6 +24,8 @@ mod attention;
 mod budget;
 mod clock;
 mod context;
+// What tasks hand on to those that they spawn.
+mod heritage;
 // The shared state of a runtime, and how a task gets into a queue.
 mod core;
 // Runtimes as users hold them, `block_on`, its thread's own tasks, and the pool for blocking work.
@@ -40,11 +42,12 @@ mod trace;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
-pub use budget::{Spent, has_remaining, spend, unconstrained};
+pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
-pub use context::{current_task, inside_runtime, park, task_depth};
+pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::wake;
 pub use gambol_netpoll::{AsDescriptor, Direction};
+pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
 pub use runtime::{

@@ -302,12 +302,11 @@ fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
 
 /// Starts a task that stays on this thread.
 #[track_caller]
-pub(crate) fn spawn<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+pub(crate) fn spawn<F>(name: Option<Box<str>>, location: &'static Location<'static>, future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let location = Location::caller();
     context::with(|cx| {
         let locals = cx.locals().expect(
             "spawn_local needs a thread that is in block_on: call it inside gambol::block_on or Runtime::block_on, or make main \

@@ -478,41 +478,65 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    local::spawn(None, future)
+    local::spawn(None, Location::caller(), future)
 }
 
-/// Tasks with a name or none: what `gambol::task::Builder` stands on.
+/// Tasks that differ from the usual ones: what `gambol::task::Builder` stands on.
 #[doc(hidden)]
 pub mod named {
     use super::*;
+    use crate::heritage::{Heritage, with_heritage};
+
+    /// What is particular about a task.
+    #[derive(Clone, Debug, Default)]
+    pub struct Particulars {
+        /// Its name.
+        pub name: Option<Box<str>>,
+        /// What it inherits, if not what is in scope.
+        pub heritage: Option<Option<Heritage>>,
+        /// Where it was spawned, if not where the function is called.
+        pub location: Option<&'static Location<'static>>,
+    }
+
+    impl Particulars {
+        #[track_caller]
+        fn apply<R>(self, start: impl FnOnce(Option<Box<str>>, &'static Location<'static>) -> R) -> R {
+            let location = self.location.unwrap_or(Location::caller());
+            match self.heritage {
+                Some(heritage) => with_heritage(heritage.as_ref(), || start(self.name, location)),
+                None => start(self.name, location),
+            }
+        }
+    }
 
     /// See [`spawn`](super::spawn); in a runtime of the caller's choice if there is one.
     #[track_caller]
-    pub fn spawn<F>(handle: Option<&Handle>, name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+    pub fn spawn<F>(handle: Option<&Handle>, particulars: Particulars, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        handle.map_or_else(current, |handle| handle.core).spawn(future, name, Location::caller())
+        let core = handle.map_or_else(current, |handle| handle.core);
+        particulars.apply(|name, location| core.spawn(future, name, location))
     }
 
     /// See [`spawn_blocking`](super::spawn_blocking).
     #[track_caller]
     pub fn spawn_blocking<T: Send + 'static>(
-        name: Option<Box<str>>,
+        particulars: Particulars,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
-        current().spawn_blocking(job, name, Location::caller())
+        particulars.apply(|name, location| current().spawn_blocking(job, name, location))
     }
 
     /// See [`spawn_local`](super::spawn_local).
     #[track_caller]
-    pub fn spawn_local<F>(name: Option<Box<str>>, future: F) -> JoinHandle<F::Output>
+    pub fn spawn_local<F>(particulars: Particulars, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        local::spawn(name, future)
+        particulars.apply(|name, location| local::spawn(name, location, future))
     }
 }
 

@@ -4,6 +4,8 @@ use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenSt
 
 pub(crate) struct Error {
     span: Span,
+    /// Where the place ends.
+    end: Span,
     message: String,
 }
 
@@ -11,10 +13,15 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub(crate) fn new(span: Span, message: impl Into<String>) -> Error {
-        Error { span, message: message.into() }
+        Error { span, end: span, message: message.into() }
     }
 
-    /// `::core::compile_error! { "message" }`, all of it at the place.
+    /// At all that stands from one place to another.
+    pub(crate) fn between(span: Span, end: Span, message: impl Into<String>) -> Error {
+        Error { span, end, message: message.into() }
+    }
+
+    /// `::core::compile_error! { "message" }`, all of it at the place: its first tokens where that begins, its last where it ends.
     pub(crate) fn into_tokens(self) -> TokenStream {
         let mut tokens: Vec<TokenTree> = Vec::new();
         for name in ["core", "compile_error"] {
@@ -33,7 +40,7 @@ impl Error {
                     token
                 });
                 let mut placed = Group::new(group.delimiter(), inner.collect());
-                placed.set_span(self.span);
+                placed.set_span(self.end);
                 token = placed.into();
             }
             token

@@ -1,4 +1,5 @@
-//! The attribute macros of the gambol runtime. Only `gambol`'s API is promised; use them from there.
+//! The attribute macros of the gambol runtime, and what `select!` says of mistakes. Only `gambol`'s API is promised; use them from
+//! there.
 //!
 //! There is little to parse, so this crate does it by hand and depends on nothing. In reading order:
 
@@ -10,6 +11,8 @@ mod arguments;
 mod function;
 // What both make of it.
 mod expand;
+// What is wrong with an arm of `select!`.
+mod select;
 // What is reported instead.
 mod error;
 
@@ -50,4 +53,11 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(expand::Kind::Test, arguments, item)
+}
+
+/// Reports what is wrong with the arms that `select!` cannot read. Not promised to anyone else.
+#[doc(hidden)]
+#[proc_macro]
+pub fn select_mistake(tokens: TokenStream) -> TokenStream {
+    select::mistake(tokens).into_tokens()
 }

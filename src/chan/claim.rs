@@ -25,7 +25,7 @@
 //! locks: whoever comes second finds the first open, or has all of the first's attempt before its own.
 
 use super::sync::{AtomicU32, Ordering, UnsafeCell};
-use std::task::Waker;
+use std::{marker::PhantomPinned, task::Waker};
 
 const SHUT: u32 = 0;
 const OPEN: u32 = 1;
@@ -34,10 +34,12 @@ const WOKEN: u32 = 1 << 31;
 
 /// See the head of this file.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     word: AtomicU32,
     /// As the head of this file says. None: it was taken, or never there.
     waker: UnsafeCell<Option<Waker>>,
+    /// Lines point here.
+    _pinned: PhantomPinned,
 }
 
 // SAFETY: the cell is touched by one thread at a time, as the head of this file says; wakers are Send and Sync.
@@ -69,7 +71,7 @@ pub(crate) enum Shut {
 
 impl Claim {
     pub(crate) fn new() -> Claim {
-        Claim { word: AtomicU32::new(SHUT | WOKEN), waker: UnsafeCell::new(None) }
+        Claim { word: AtomicU32::new(SHUT | WOKEN), waker: UnsafeCell::new(None), _pinned: PhantomPinned }
     }
 
     /// For the select itself, at the begin of a turn and before it is dropped.
@@ -87,6 +89,16 @@ impl Claim {
             }
         }
         Shut::Sent((self.word.load(Ordering::Acquire) & !WOKEN) - SENT)
+    }
+
+    /// For the select itself, whose outcome did not suit it: it begins anew.
+    ///
+    /// # Safety
+    ///
+    /// It stands in no line.
+    pub(crate) unsafe fn reset(&self) {
+        // Relaxed: nobody else knows us, and whoever will learns of us by a lock.
+        self.word.store(SHUT | WOKEN, Ordering::Relaxed);
     }
 
     /// For the select itself, which waits from now on. The waker that was in the cell is returned, to be dropped later.

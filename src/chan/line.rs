@@ -26,6 +26,9 @@ pub(crate) struct Line<V> {
 /// No slot.
 const NONE: u32 = u32::MAX;
 
+/// Slots that are kept when a crowd has gone.
+const KEPT: usize = 16;
+
 /// A waiter's slot, until it is given to `remove`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Place(u32);
@@ -209,17 +212,21 @@ impl<V> Line<V> {
         }
     }
 
+    #[inline]
     fn free(&mut self, at: u32) {
+        self.at(at).behind = self.vacant;
+        self.vacant = at;
         self.taken -= 1;
-        if self.taken == 0 {
-            // After a crowd nothing is kept; after a few, their slots.
-            self.slots.clear();
-            self.slots.shrink_to(16);
-            self.vacant = NONE;
-        } else {
-            self.at(at).behind = self.vacant;
-            self.vacant = at;
+        if self.taken == 0 && self.slots.len() > KEPT {
+            self.shrink();
         }
+    }
+
+    #[cold]
+    fn shrink(&mut self) {
+        self.slots.clear();
+        self.slots.shrink_to(KEPT);
+        self.vacant = NONE;
     }
 
     #[inline]
@@ -246,6 +253,20 @@ impl Line<()> {
         while let Some(waker) = self.call_first() {
             wakers.extend(waker);
         }
+    }
+
+    /// A waiter that was called has come, and done what it was called for.
+    #[inline]
+    pub(crate) fn forget(&mut self, place: Place) {
+        debug_assert!(self.is_called(&place), "else it has a waker that is to be dropped elsewhere");
+        self.at(place.0).stage = Stage::Vacant;
+        self.free(place.0);
+    }
+
+    /// Whether the waiter was called, and is not in line.
+    #[inline]
+    pub(crate) fn is_called(&self, place: &Place) -> bool {
+        matches!(self.slots[place.0 as usize].stage, Stage::Called(_))
     }
 
     /// A waiter that was called gets in line again, where it stood before.

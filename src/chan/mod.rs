@@ -57,6 +57,11 @@ pub use recv::Receiving;
 pub use send::Sending;
 pub use sender::{Sender, WeakSender};
 
+// Receives and sends as arms of a `select!`.
+mod arms;
+pub(crate) use claim::{Claim, Shut};
+pub(crate) use word::Word;
+
 // On plain threads.
 mod blocking;
 
@@ -99,9 +104,16 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 /// A channel for one value; see [`oneshot`](mod@oneshot).
-#[must_use]
 pub fn oneshot<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
     oneshot::channel()
+}
+
+/// A channel that owns what feeds it.
+pub(crate) fn fed<T, S: Send + 'static>(capacity: usize, make: impl FnOnce(Sender<T>) -> S) -> Receiver<T> {
+    let (sender, receiver) = channel(capacity);
+    let source = make(sender);
+    receiver.shared.attach(Box::new(source));
+    receiver
 }
 
 fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {

@@ -27,7 +27,6 @@ use std::{
 };
 
 /// Both ends of a channel for one value.
-#[must_use]
 pub(super) fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let state = State { value: None, sender: true, receiver: true, receives: None, closes: None };
     let shared = Arc::new(Shared { word: Word::new(0), state: UnsafeCell::new(state) });

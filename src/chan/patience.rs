@@ -21,7 +21,7 @@ use std::{
     pin::Pin,
     ptr::NonNull,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 

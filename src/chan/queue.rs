@@ -15,7 +15,8 @@ pub(super) struct Queue<T> {
     front: VecDeque<T>,
     /// What comes behind `front`, and is empty if that is. None of these is empty.
     rest: VecDeque<VecDeque<T>>,
-    len: usize,
+    /// How many values stand in `rest`.
+    behind: usize,
 }
 
 impl<T> Queue<T> {
@@ -26,29 +27,27 @@ impl<T> Queue<T> {
     };
 
     pub(super) fn new() -> Queue<T> {
-        Queue { front: VecDeque::new(), rest: VecDeque::new(), len: 0 }
+        Queue { front: VecDeque::new(), rest: VecDeque::new(), behind: 0 }
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.front.len() + self.behind
     }
 
     #[inline]
     pub(super) fn push(&mut self, value: T) {
-        if self.front.len() < Self::VALUES && self.rest.is_empty() {
+        if self.behind == 0 && self.front.len() < Self::VALUES {
             self.front.push_back(value);
         } else {
             self.push_rest(value);
         }
-        self.len += 1;
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
         let value = self.front.pop_front()?;
-        self.len -= 1;
-        if self.front.is_empty() && self.len != 0 {
+        if self.behind != 0 && self.front.is_empty() {
             self.advance();
         }
         Some(value)
@@ -56,6 +55,7 @@ impl<T> Queue<T> {
 
     #[cold]
     fn push_rest(&mut self, value: T) {
+        self.behind += 1;
         match self.rest.back_mut() {
             Some(last) if last.len() < Self::VALUES => last.push_back(value),
             _ => {
@@ -69,6 +69,7 @@ impl<T> Queue<T> {
     #[cold]
     fn advance(&mut self) {
         if let Some(next) = self.rest.pop_front() {
+            self.behind -= next.len();
             self.front = next;
         }
         if self.rest.is_empty() {

@@ -41,12 +41,20 @@ pub(super) fn poll<T>(channel: &Shared<T>, place: &mut Option<Place>, cx: &mut C
     polled
 }
 
-impl<T> Drop for Receiving<'_, T> {
+impl<T> Receiving<'_, T> {
+    /// Leaves the line, if it stands there.
     #[inline]
-    fn drop(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(place) = self.place.take() {
             self.channel.leave_receivers(place);
         }
+    }
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -51,12 +51,20 @@ impl<T, V: BorrowMut<Option<T>>> Future for Sending<'_, T, V> {
     }
 }
 
-impl<T, V: BorrowMut<Option<T>>> Drop for Sending<'_, T, V> {
+impl<T, V: BorrowMut<Option<T>>> Sending<'_, T, V> {
+    /// Leaves the line, if it stands there, and takes the value with it.
     #[inline]
-    fn drop(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(place) = self.place.take() {
             self.channel.leave_senders(place, self.value.borrow_mut());
         }
+    }
+}
+
+impl<T, V: BorrowMut<Option<T>>> Drop for Sending<'_, T, V> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -39,7 +39,7 @@ use super::{
     line::{Found, Left, Line, Place, Waiter},
     patience::{Patience, Patient},
     queue::Queue,
-    sync::{AtomicUsize, Ordering},
+    sync::AtomicUsize,
     word::{self, Word},
 };
 use gambol_executor::wake;
@@ -85,47 +85,49 @@ pub(crate) struct State<T> {
     attached: Option<Attached>,
 }
 
-/// Wakes that are owed by who held the lock, for after the release.
-#[derive(Default)]
+/// Wakes that are owed by who held the lock, for after the release. One step owes two at most: to a sender whose value moved up, and to a
+/// receiver that is called for it.
+#[derive(Debug, Default)]
 #[must_use]
-pub(crate) struct Owed {
+pub struct Owed {
     first: Option<Waker>,
     second: Option<Waker>,
-    more: Vec<Waker>,
     patience: bool,
 }
 
 impl Owed {
     fn add(&mut self, waker: Option<Waker>) {
-        let Some(waker) = waker else { return };
-        if self.first.is_none() {
-            self.first = Some(waker);
-        } else if self.second.is_none() {
-            self.second = Some(waker);
-        } else {
-            self.more.push(waker);
+        let place = if self.first.is_none() { &mut self.first } else { &mut self.second };
+        debug_assert!(place.is_none(), "one step owes two wakes at most");
+        if waker.is_some() {
+            *place = waker;
         }
     }
 
-    /// Wakes them. `shared` is where they were owed; for several channels each settles its own.
-    #[inline]
+    /// Wakes them. `shared` is where they are owed.
     pub(crate) fn settle<T>(self, shared: &Shared<T>) {
         if self.patience {
             shared.have_patience();
         }
         if let Some(first) = self.first {
             wake(first);
-            if let Some(second) = self.second {
-                wake(second);
-                self.more.into_iter().for_each(wake);
-            }
+        }
+        if let Some(second) = self.second {
+            wake(second);
         }
     }
 }
 
 impl<T> State<T> {
-    /// Step 1 of receiving.
+    /// The first value, where no sender waits for its place.
     #[inline]
+    fn take_queued(&mut self) -> Option<T> {
+        let value = self.queue.pop()?;
+        self.taken = self.taken.wrapping_add(1);
+        Some(value)
+    }
+
+    /// Step 1 of receiving.
     pub(crate) fn take(&mut self, owed: &mut Owed) -> Option<T> {
         let value = match self.queue.pop() {
             Some(value) => {
@@ -169,11 +171,22 @@ impl<T> State<T> {
         Ok(())
     }
 
+    /// Whether `put`, or for `now` [`put_now`](Self::put_now), would find room; or the end.
+    #[inline]
+    pub(crate) fn can_put(&self, now: bool) -> bool {
+        self.queue.len() < self.capacity || self.closed || (now && self.can_leave())
+    }
+
+    /// Whether there is no queue, and a receiver in line to leave a value to.
+    fn can_leave(&self) -> bool {
+        self.capacity == 0 && self.senders.is_empty() && !self.receivers.is_empty()
+    }
+
     /// For those who cannot wait: where there is no queue, a receiver in line will do. It is called, and the value stays for it
     /// or, if it goes away, for the next one.
     pub(crate) fn put_now(&mut self, value: T, owed: &mut Owed) -> Result<(), T> {
         let value = match self.put(value, owed) {
-            Err(value) if self.capacity == 0 && self.senders.is_empty() && !self.receivers.is_empty() => value,
+            Err(value) if self.can_leave() => value,
             other => return other,
         };
         self.queue.push(value);
@@ -312,16 +325,28 @@ impl<T> Shared<T> {
         Locked(self)
     }
 
+    /// The state, for who has taken the lock by [`word`](Self::word).
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and no other reference to the state.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "it is what a lock gives")]
+    pub(crate) unsafe fn held(&self) -> &mut State<T> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.state.get() }
+    }
+
     /// The lock alone, for who takes several.
     pub(crate) fn word(&self) -> &Word {
         &self.word
     }
 
-    /// The state, for who has taken the lock by [`word`](Self::word). Dropping the result releases it.
+    /// For who has taken the lock by [`word`](Self::word): dropping the result releases it.
     ///
     /// # Safety
     ///
-    /// The caller holds the lock, and has no other such result.
+    /// The caller holds the lock, and has no other such result, nor one of `held`.
     #[inline]
     pub(crate) unsafe fn locked(&self) -> Locked<'_, T> {
         Locked(self)
@@ -348,11 +373,35 @@ impl<T> Shared<T> {
     /// Receives, or gets in line at `place`. Ready(None): closed and empty.
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
-        // Cloned before the lock is taken, if it looks as if it will be needed.
-        let mut waker = if self.word.may(word::RECEIVABLE) { None } else { Some(cx.waker().clone()) };
+        if !self.word.may(word::RECEIVABLE) {
+            return self.poll_receive_slow(None, place, cx);
+        }
+        let mut state = self.lock();
+        let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
+        if called && state.senders.is_empty() {
+            let value = state.take_queued();
+            if value.is_some() {
+                if let Some(place) = place.take() {
+                    state.receivers.forget(place);
+                }
+                return Poll::Ready(value);
+            }
+        }
+        self.poll_receive_slow(Some(state), place, cx)
+    }
+
+    /// As above. `held`: the lock. Without it, it looked as if a waker will be needed, which is cloned before the lock is taken.
+    #[inline(never)]
+    fn poll_receive_slow<'a>(
+        &'a self,
+        mut held: Option<Locked<'a, T>>,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
+        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = self.lock();
+            let mut state = held.take().unwrap_or_else(|| self.lock());
             let value = state.take(&mut owed);
             if value.is_some() || state.closed {
                 let left = place.take().map(|place| state.receivers.remove(place));
@@ -404,16 +453,47 @@ impl<T> Shared<T> {
         if place.is_some() {
             return self.poll_sent(place, cx);
         }
-        let mut waker = if self.word.may(word::SENDABLE) { None } else { Some(cx.waker().clone()) };
+        let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
+        if !self.word.may(word::SENDABLE) {
+            return self.poll_send_slow(None, sent, place, cx);
+        }
+        let mut state = self.lock();
+        if state.queue.len() < self.capacity && !state.closed {
+            state.queue.push(sent);
+            if !state.receivers.is_empty() {
+                self.call_and_release(state);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send_slow(Some(state), sent, place, cx)
+    }
+
+    #[inline(never)]
+    fn call_and_release(&self, mut state: Locked<'_, T>) {
+        let mut owed = Owed::default();
+        state.call_receiver(&mut owed);
+        drop(state);
+        owed.settle(self);
+    }
+
+    /// As above; `held` as in `poll_receive_slow`.
+    #[inline(never)]
+    fn poll_send_slow<'a>(
+        &'a self,
+        mut held: Option<Locked<'a, T>>,
+        mut sent: T,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), T>> {
+        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = self.lock();
-            let sent = value.take().expect("a send is not polled after it has completed");
+            let mut state = held.take().unwrap_or_else(|| self.lock());
             if state.closed {
                 drop(state);
                 return Poll::Ready(Err(sent));
             }
-            let back = match state.put(sent, &mut owed) {
+            sent = match state.put(sent, &mut owed) {
                 Ok(()) => {
                     drop(state);
                     owed.settle(self);
@@ -422,13 +502,12 @@ impl<T> Shared<T> {
                 Err(back) => back,
             };
             if let Some(waker) = waker {
-                *place = Some(state.wait_to_send(Waiter::Task(waker), back, &mut owed));
+                *place = Some(state.wait_to_send(Waiter::Task(waker), sent, &mut owed));
                 drop(state);
                 owed.settle(self);
                 return Poll::Pending;
             }
             drop(state);
-            *value = Some(back);
             waker = Some(cx.waker().clone());
         }
     }
@@ -539,7 +618,7 @@ impl<T> Shared<T> {
     }
 
     #[cold]
-    fn have_patience(&self) {
+    pub(crate) fn have_patience(&self) {
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }

@@ -37,7 +37,7 @@ const YIELDS: u32 = 1_000;
 
 /// See the head of this file.
 #[derive(Debug)]
-pub(crate) struct Word(AtomicUsize);
+pub struct Word(AtomicUsize);
 
 impl Word {
     pub(crate) fn new(bits: usize) -> Word {

@@ -1,8 +1,12 @@
 //! Tasks that differ from those that `spawn` makes.
 
-use gambol_executor::{Handle, JoinHandle, named};
+use crate::context::Context;
+use gambol_executor::{
+    Handle, JoinHandle,
+    named::{self, Particulars},
+};
 
-/// Starts a task with a name.
+/// Starts a task with a name, or with another context than the one in scope.
 ///
 /// ```
 /// # gambol::block_on(async {
@@ -14,6 +18,8 @@ use gambol_executor::{Handle, JoinHandle, named};
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     name: Option<Box<str>>,
+    /// None: the one in scope.
+    context: Option<Context>,
 }
 
 impl Builder {
@@ -28,6 +34,12 @@ impl Builder {
         self
     }
 
+    /// The [`Context::current`] of the task, in place of the one that it would inherit. [`Context::background`]: none.
+    pub fn context(mut self, context: Context) -> Builder {
+        self.context = Some(context);
+        self
+    }
+
     /// Starts the task in the current runtime, as [`spawn`](crate::spawn) does.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
@@ -35,7 +47,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        named::spawn(None, self.name, future)
+        named::spawn(None, self.particulars(), future)
     }
 
     /// Starts the task in the runtime that the handle stands for, as [`Handle::spawn`] does.
@@ -45,7 +57,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        named::spawn(Some(handle), self.name, future)
+        named::spawn(Some(handle), self.particulars(), future)
     }
 
     /// Starts a task that stays on this thread, as [`spawn_local`](crate::spawn_local) does.
@@ -59,12 +71,16 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        named::spawn_local(self.name, future)
+        named::spawn_local(self.particulars(), future)
     }
 
     /// Runs a closure that may block, as [`spawn_blocking`](crate::spawn_blocking) does.
     #[track_caller]
     pub fn spawn_blocking<T: Send + 'static>(self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        named::spawn_blocking(self.name, job)
+        named::spawn_blocking(self.particulars(), job)
+    }
+
+    fn particulars(self) -> Particulars {
+        Particulars { name: self.name, heritage: self.context.map(|context| context.heritage()), location: None }
     }
 }

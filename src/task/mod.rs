@@ -14,6 +14,9 @@ mod unconstrained;
 mod join;
 mod join_set;
 
+// Many tasks of which the first error ends all.
+mod task_group;
+
 // Values that belong to a task.
 mod local_key;
 
@@ -25,6 +28,7 @@ pub use giving_way::{ConsumeBudget, YieldNow, consume_budget, yield_now};
 pub use join::Rota;
 pub use join_set::JoinSet;
 pub use local_key::{AccessError, LocalKey, Scope};
+pub use task_group::{TaskGroup, WaitAll};
 pub use unconstrained::{Unconstrained, unconstrained};
 
 /// The id of the task that runs this.

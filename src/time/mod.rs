@@ -8,8 +8,13 @@ mod timeout;
 // Ticks.
 mod interval;
 
+// Calling somebody at a time, without a task; channels that are fed by that.
+pub(crate) mod alarm;
+mod source;
+
 pub use gambol_executor::{Instant, Sleep};
 pub use interval::{Interval, MissedTick, Tick, interval};
+pub use source::{after, ticker};
 pub use std::time::Duration;
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 

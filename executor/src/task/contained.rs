@@ -3,10 +3,10 @@
 //! Plain async-task aborts the process when the drop of a future, of an output that nobody takes, or of a panic's payload
 //! panics. [`Contained`] and [`Outcome`] catch all of these, and the panic in poll. Neither adds a byte to the cell.
 //!
-//! Per poll this costs two loads from the metadata's line (cancelled? has it an abort cell?) and no
+//! Per poll this costs two loads from the metadata's line (cancelled? has it something rare: an abort cell, a heritage?) and no
 //! read-modify-write. At the first Pending the task enters the registry.
 
-use super::{JoinError, Meta};
+use super::{Extra, JoinError, Meta};
 use crate::context;
 use std::{
     any::Any,
@@ -50,7 +50,12 @@ impl<F: Future> Future for Contained<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: async-task polls us in the `run` of our own task, and the reference ends with this call.
         let meta = unsafe { context::current_meta() }.expect("a task is run by the executor only");
-        let mut abort = meta.extra().map(|extra| &extra.abort);
+        let mut abort = None;
+        if let Some(extra) = meta.extra() {
+            // SAFETY: as above: this is the task's own `run`, and `task_finished`, at its end, forgets the pointer.
+            unsafe { context::enter_heritage(extra) };
+            abort = extra.abort();
+        }
         if meta.is_cancelled() || abort.is_some_and(|cell| cell.is_cancelled()) {
             return Poll::Ready(cancelled(meta));
         }
@@ -63,7 +68,7 @@ impl<F: Future> Future for Contained<F> {
                     let aborted = meta.registered(context::register(cx.waker()));
                     // Either `JoinHandle::abort_handle` finds us registered, or we find the abort cell that it made: both of us have
                     // just changed one word, and who came second has acquired what the first did before.
-                    abort = meta.extra().map(|extra| &extra.abort);
+                    abort = meta.extra().and_then(Extra::abort);
                     if aborted {
                         return Poll::Ready(cancelled(meta));
                     }

@@ -50,7 +50,7 @@ impl<T> JoinHandle<T> {
     /// A handle that can abort the task and be kept elsewhere.
     pub fn abort_handle(&self) -> AbortHandle {
         let meta = self.task.metadata();
-        let cell = meta.extra_or_insert().abort.clone();
+        let cell = meta.extra_or_insert().abort_or_insert(meta.id).clone();
         if self.task.is_finished() {
             cell.finish();
         } else if let Some(index) = meta.index_ordered() {

@@ -1,13 +1,15 @@
 //! The metadata of a task: 32 bytes beside its state in the cell.
 
-use super::{AbortCell, Reason};
+use super::{AbortCell, Reason, contained::drop_contained};
+use crate::heritage::Heritage;
 use std::{
+    cell::UnsafeCell,
     fmt,
     num::NonZeroU64,
     panic::Location,
     ptr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicPtr, AtomicU32, Ordering},
     },
 };
@@ -129,7 +131,7 @@ impl Meta {
         if let Some(extra) = self.extra() {
             return extra;
         }
-        let new = Box::into_raw(Box::new(Extra::new(self.id)));
+        let new = Box::into_raw(Box::new(Extra::new(None, None)));
         match self.extra.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: it was just made, and is freed in our own drop only.
             Ok(_) => unsafe { &*new },
@@ -156,22 +158,56 @@ impl Drop for Meta {
 /// The rare part of a task's metadata.
 pub(crate) struct Extra {
     pub(crate) name: Option<Box<str>>,
-    pub(crate) abort: Arc<AbortCell>,
+    /// Made with the first `AbortHandle`: a task that has one pays for it at every Pending.
+    abort: OnceLock<Arc<AbortCell>>,
+    /// What the task inherited, until its future was dropped. Touched by whoever runs the task, and nobody else.
+    heritage: UnsafeCell<Option<Heritage>>,
 }
 
 impl Extra {
-    pub(crate) fn new(id: Id) -> Extra {
-        Extra { name: None, abort: Arc::new(AbortCell::new(id)) }
+    pub(crate) fn new(name: Option<Box<str>>, heritage: Option<Heritage>) -> Extra {
+        Extra { name, abort: OnceLock::new(), heritage: UnsafeCell::new(heritage) }
     }
 
-    pub(crate) fn named(id: Id, name: Box<str>) -> Extra {
-        Extra { name: Some(name), abort: Arc::new(AbortCell::new(id)) }
+    /// The abort cell, if somebody has asked for one.
+    #[inline]
+    pub(crate) fn abort(&self) -> Option<&Arc<AbortCell>> {
+        self.abort.get()
+    }
+
+    /// As above; makes it if needed. `id` is the task's.
+    pub(crate) fn abort_or_insert(&self, id: Id) -> &Arc<AbortCell> {
+        self.abort.get_or_init(|| Arc::new(AbortCell::new(id)))
+    }
+
+    /// Where the heritage stands; null if there is none.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the `run` of this very task. The result is good until `release_heritage`.
+    #[inline]
+    pub(crate) unsafe fn heritage(&self) -> *const Heritage {
+        // SAFETY: async-task lets one thread at a time run a task, one after the other as if under a lock, and it is us.
+        unsafe { &*self.heritage.get() }.as_ref().map_or(ptr::null(), ptr::from_ref)
+    }
+
+    /// Drops the heritage. A panic ends here.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the `run` of this very task, and no pointer to the heritage is used any more.
+    pub(crate) unsafe fn release_heritage(&self) {
+        // SAFETY: as in `heritage`; the reference that `take` needs ends before the heritage is dropped, which may call us again.
+        let heritage = unsafe { &mut *self.heritage.get() }.take();
+        drop_contained(heritage);
     }
 }
 
 impl Drop for Extra {
     fn drop(&mut self) {
         // An abort cell that was made while the task was just finishing learns it here at the latest.
-        self.abort.finish();
+        if let Some(abort) = self.abort.get() {
+            abort.finish();
+        }
     }
 }

@@ -1,0 +1,272 @@
+//! Receives and sends as arms of a `select!`.
+//!
+//! They do under their channel's lock what the plain futures do (`shared.rs`), with two differences: the locks of all arms are held
+//! together when they get in line, and in the line stands the select's claim in place of a waker.
+
+use super::{
+    claim::Claim,
+    error::SendError,
+    line::{Arm as InLine, Left, Place, Waiter},
+    recv::Receiving,
+    send::Sending,
+    shared::{Owed, State},
+    word::{self, Word},
+};
+use crate::select::{Arm, How, Lines, Look, Standing, Wrap};
+use std::{borrow::BorrowMut, mem, pin::Pin, task::Context};
+
+/// A receive.
+#[derive(Debug)]
+pub struct ReceiveArm<'a, T> {
+    receiving: Receiving<'a, T>,
+    /// What it owes from the last hold of all locks.
+    owed: Owed,
+}
+
+/// A send.
+#[derive(Debug)]
+pub struct SendArm<'a, T, V: BorrowMut<Option<T>>> {
+    sending: Sending<'a, T, V>,
+    /// Whether its place, if it has one, is the select's and not that of the future that it was before.
+    enrolled: bool,
+    /// What it owes from the last hold of all locks.
+    owed: Owed,
+}
+
+impl<'a, T> Wrap<Receiving<'a, T>> {
+    /// The arm.
+    #[inline]
+    pub fn arm(self) -> ReceiveArm<'a, T> {
+        let Wrap(mut receiving) = self;
+        // It may have been polled before, and stand in line by itself.
+        receiving.leave();
+        ReceiveArm { receiving, owed: Owed::default() }
+    }
+}
+
+impl<'a, T, V: BorrowMut<Option<T>>> Wrap<Sending<'a, T, V>> {
+    /// The arm.
+    #[inline]
+    pub fn arm(self) -> SendArm<'a, T, V> {
+        SendArm { sending: self.0, enrolled: false, owed: Owed::default() }
+    }
+}
+
+impl<T> ReceiveArm<'_, T> {
+    /// Takes a value, or learns that the channel is closed, and leaves the line.
+    #[inline]
+    fn take(state: &mut State<T>, place: &mut Option<Place>, owed: &mut Owed) -> Option<Option<T>> {
+        let value = state.take(owed);
+        if value.is_none() && !state.is_closed() {
+            return None;
+        }
+        if let Some(place) = place.take() {
+            // An arm brings no waker, so nothing is left to drop.
+            state.receivers.remove(place);
+        }
+        Some(value)
+    }
+}
+
+impl<T> Arm for ReceiveArm<'_, T> {
+    type Output = Option<T>;
+    type Lines<Rest: Lines> = Standing;
+
+    const IS_CHANNEL: bool = true;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, how: How) -> Look<Option<T>> {
+        let Receiving { channel, place } = &mut self.get_mut().receiving;
+        if !channel.word().may(word::RECEIVABLE) {
+            return Look::Waits;
+        }
+        if how == How::Peek {
+            return Look::Could;
+        }
+        let mut owed = Owed::default();
+        let mut state = channel.lock();
+        let taken = Self::take(&mut state, place, &mut owed);
+        drop(state);
+        owed.settle(channel);
+        taken.map_or(Look::Waits, Look::Ready)
+    }
+
+    fn word(&self) -> Option<&Word> {
+        Some(self.receiving.channel.word())
+    }
+
+    unsafe fn try_held(self: Pin<&mut Self>, _: How) -> Option<Option<T>> {
+        let this = self.get_mut();
+        let Receiving { channel, place } = &mut this.receiving;
+        // SAFETY: the caller holds the lock, and nothing else of the state is used here.
+        Self::take(unsafe { channel.held() }, place, &mut this.owed)
+    }
+
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
+        let this = self.get_mut();
+        let Receiving { channel, place } = &mut this.receiving;
+        // SAFETY: the caller holds the lock, and nothing else of the state is used here.
+        let state = unsafe { channel.held() };
+        // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
+        let waiter = || Waiter::Arm(unsafe { InLine::new(claim, number) });
+        match place {
+            None => *place = Some(state.receivers.push(waiter(), ())),
+            Some(place) if state.receivers.is_called(place) => state.receivers.rejoin(place, waiter()),
+            Some(_) => {}
+        }
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller holds the lock.
+        drop(unsafe { self.receiving.channel.locked() });
+    }
+
+    fn settle(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        mem::take(&mut this.owed).settle(this.receiving.channel);
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        self.get_mut().receiving.leave();
+    }
+}
+
+impl<T, V: BorrowMut<Option<T>>> SendArm<'_, T, V> {
+    /// Sends if there is room, or learns that the channel is closed, and leaves the line.
+    #[inline]
+    fn put(
+        state: &mut State<T>,
+        sending: (&mut V, &mut Option<Place>),
+        how: How,
+        owed: &mut Owed,
+    ) -> Option<Result<(), SendError<T>>> {
+        let (value, place) = sending;
+        let value = value.borrow_mut();
+        if !state.can_put(how == How::Now) {
+            return None;
+        }
+        if let Some(place) = place.take() {
+            *value = match state.senders.remove(place) {
+                Left::InLine(_, value) => Some(value),
+                Left::Called(value) => value,
+            };
+        }
+        let sent = value.take().expect(NO_VALUE);
+        if state.is_closed() {
+            return Some(Err(SendError(sent)));
+        }
+        match state.put_now(sent, owed) {
+            Ok(()) => Some(Ok(())),
+            Err(_) => unreachable!("there was room a moment ago, under the same lock"),
+        }
+    }
+
+    /// For a future that stood in line by itself before it became an arm: how that ended, if it has.
+    #[cold]
+    fn leave_own_place(&mut self) -> Option<Result<(), SendError<T>>> {
+        let place = self.sending.place.take()?;
+        let left = self.sending.channel.lock().senders.remove(place);
+        match left {
+            Left::InLine(_waiter, value) => {
+                *self.sending.value.borrow_mut() = Some(value);
+                None
+            }
+            Left::Called(back) => Some(back.map_or(Ok(()), |value| Err(SendError(value)))),
+        }
+    }
+}
+
+impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
+    type Output = Result<(), SendError<T>>;
+    type Lines<Rest: Lines> = Standing;
+
+    const IS_CHANNEL: bool = true;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, how: How) -> Look<Self::Output> {
+        let this = self.get_mut();
+        if !this.enrolled
+            && this.sending.place.is_some()
+            && let Some(sent) = this.leave_own_place()
+        {
+            return Look::Ready(sent);
+        }
+        let Sending { channel, value, place } = &mut this.sending;
+        let channel = *channel;
+        // Here, where no lock is held.
+        assert!(place.is_some() || (*value).borrow_mut().is_some(), "{NO_VALUE}");
+        let meets = channel.capacity() == Some(0) && channel.word().may(word::AWAITED);
+        let could = channel.word().may(word::SENDABLE) || (meets && how == How::Now);
+        if !could {
+            return if meets && how == How::Meeting { Look::Meets } else { Look::Waits };
+        }
+        if how == How::Peek {
+            return Look::Could;
+        }
+        let mut owed = Owed::default();
+        let mut state = channel.lock();
+        let sent = Self::put(&mut state, (value, place), how, &mut owed);
+        drop(state);
+        owed.settle(channel);
+        match sent {
+            Some(sent) => Look::Ready(sent),
+            None if meets && how == How::Meeting => Look::Meets,
+            None => Look::Waits,
+        }
+    }
+
+    fn word(&self) -> Option<&Word> {
+        Some(self.sending.channel.word())
+    }
+
+    unsafe fn try_held(self: Pin<&mut Self>, how: How) -> Option<Self::Output> {
+        let this = self.get_mut();
+        let Sending { channel, value, place } = &mut this.sending;
+        // SAFETY: the caller holds the lock, and nothing else of the state is used here.
+        Self::put(unsafe { channel.held() }, (value, place), how, &mut this.owed)
+    }
+
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
+        let this = self.get_mut();
+        let Sending { channel, value, place } = &mut this.sending;
+        // SAFETY: the caller holds the lock, and nothing else of the state is used here.
+        let state = unsafe { channel.held() };
+        if place.is_none() {
+            // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
+            let waiter = Waiter::Arm(unsafe { InLine::new(claim, number) });
+            let sent = value.borrow_mut().take().expect(NO_VALUE);
+            *place = Some(state.wait_to_send(waiter, sent, &mut this.owed));
+            this.enrolled = true;
+        } else {
+            state.sends_again(&mut this.owed);
+        }
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: the caller holds the lock.
+        drop(unsafe { self.sending.channel.locked() });
+    }
+
+    fn settle(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        mem::take(&mut this.owed).settle(this.sending.channel);
+    }
+
+    fn claimed(self: Pin<&mut Self>) -> Option<Self::Output> {
+        let sending = &mut self.get_mut().sending;
+        let left = sending.channel.lock().senders.remove(sending.place.take()?);
+        match left {
+            Left::Called(back) => Some(back.map_or(Ok(()), |value| Err(SendError(value)))),
+            Left::InLine(..) => unreachable!("a send that was claimed is no longer in line"),
+        }
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        this.sending.leave();
+        this.enrolled = false;
+    }
+}
+
+/// `send_from` with an empty option.
+const NO_VALUE: &str = "there is no value to send: send_from wants one in its variable, or a guard before the arm";

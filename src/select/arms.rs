@@ -1,0 +1,238 @@
+//! The arms of a `select!`, side by side.
+//!
+//! `And<And<And<Nil, A>, B>, C>` holds three. The list grows at its outer end, since that is what a macro can do that reads
+//! arms from left to right: it wraps what it has. So the last arm is the outermost, and an arm's number says at which depth it is:
+//! the one numbered `LEN - 1` is here, the others are further in.
+//!
+//! A trait over tuples was left: it needs an implementation for each of 64 lengths.
+
+use super::{Arm, How, Lines, Look};
+use crate::chan::{Claim, Word};
+use pin_project_lite::pin_project;
+use std::{convert::Infallible, pin::Pin, ptr, task::Context};
+
+/// Some arms, each of which may be disabled. What is said of a single one stands at [`Arm`].
+pub trait Arms {
+    /// What comes of one of them.
+    type Output;
+
+    /// What the select keeps beside them.
+    type Lines: Lines;
+
+    /// How many.
+    const LEN: usize;
+
+    /// How many of them are receives and sends.
+    const CHANNELS: usize;
+
+    /// Looks at one. None: it is disabled.
+    fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>, how: How) -> Option<Look<Self::Output>>;
+
+    /// Disables one, and drops what it holds.
+    fn disable(self: Pin<&mut Self>, index: usize);
+
+    /// Writes down the locks of the channels' arms, each at its arm's number.
+    #[doc(hidden)]
+    fn words(&self, words: &mut [*const Word]);
+
+    /// See [`Arm::try_held`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output>;
+
+    /// See [`Arm::enrol_held`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim);
+
+    /// Releases the locks in `words`, each once.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds them all.
+    #[doc(hidden)]
+    unsafe fn release(&self, words: &[*const Word]);
+
+    /// See [`Arm::settle`].
+    #[doc(hidden)]
+    fn settle(self: Pin<&mut Self>, index: usize);
+
+    /// See [`Arm::claimed`].
+    #[doc(hidden)]
+    fn claimed(self: Pin<&mut Self>, index: usize) -> Option<Self::Output>;
+
+    /// See [`Arm::leave`]; for all arms.
+    #[doc(hidden)]
+    fn leave(self: Pin<&mut Self>);
+}
+
+/// No arms.
+#[derive(Debug)]
+pub struct Nil;
+
+impl Arms for Nil {
+    type Output = Infallible;
+    type Lines = ();
+
+    const LEN: usize = 0;
+    const CHANNELS: usize = 0;
+
+    fn poll_arm(self: Pin<&mut Self>, _: usize, _: &mut Context<'_>, _: How) -> Option<Look<Infallible>> {
+        None
+    }
+
+    fn disable(self: Pin<&mut Self>, _: usize) {}
+
+    fn words(&self, _: &mut [*const Word]) {}
+
+    unsafe fn try_held(self: Pin<&mut Self>, _: usize, _: How) -> Option<Infallible> {
+        None
+    }
+
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim) {}
+
+    unsafe fn release(&self, _: &[*const Word]) {}
+
+    fn settle(self: Pin<&mut Self>, _: usize) {}
+
+    fn claimed(self: Pin<&mut Self>, _: usize) -> Option<Infallible> {
+        None
+    }
+
+    fn leave(self: Pin<&mut Self>) {}
+}
+
+pin_project! {
+    /// Some arms and one more.
+    #[derive(Debug)]
+    pub struct And<L, A> {
+        #[pin]
+        rest: L,
+        #[pin]
+        arm: Option<A>,
+    }
+}
+
+impl<L, A> And<L, A> {
+    /// Those, and this; None: it is disabled from the beginning.
+    #[inline]
+    pub fn new(rest: L, arm: Option<A>) -> And<L, A> {
+        And { rest, arm }
+    }
+}
+
+/// What came of some arms and one more.
+#[derive(Debug)]
+pub enum Out<R, T> {
+    /// It came of one of them.
+    Rest(R),
+    /// It came of the one more.
+    This(T),
+}
+
+impl<L: Arms, A: Arm> Arms for And<L, A> {
+    type Output = Out<L::Output, A::Output>;
+    type Lines = A::Lines<L::Lines>;
+
+    const LEN: usize = L::LEN + 1;
+    const CHANNELS: usize = L::CHANNELS + A::IS_CHANNEL as usize;
+
+    #[inline]
+    fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>, how: How) -> Option<Look<Self::Output>> {
+        let this = self.project();
+        if index + 1 == Self::LEN {
+            Some(this.arm.as_pin_mut()?.poll(cx, how).map(Out::This))
+        } else {
+            Some(this.rest.poll_arm(index, cx, how)?.map(Out::Rest))
+        }
+    }
+
+    #[inline]
+    fn disable(self: Pin<&mut Self>, index: usize) {
+        let mut this = self.project();
+        if index + 1 == Self::LEN {
+            this.arm.set(None);
+        } else {
+            this.rest.disable(index);
+        }
+    }
+
+    #[inline]
+    fn words(&self, words: &mut [*const Word]) {
+        self.rest.words(words);
+        words[Self::LEN - 1] = self.arm.as_ref().and_then(Arm::word).map_or(ptr::null(), ptr::from_ref);
+    }
+
+    #[inline]
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output> {
+        let this = self.project();
+        // SAFETY: the caller's promise, for this arm and for those.
+        unsafe {
+            if index + 1 == Self::LEN {
+                Some(Out::This(this.arm.as_pin_mut()?.try_held(how)?))
+            } else {
+                Some(Out::Rest(this.rest.try_held(index, how)?))
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim) {
+        let this = self.project();
+        // SAFETY: the caller's promise, for this arm and for those.
+        unsafe {
+            if index + 1 < Self::LEN {
+                this.rest.enrol_held(index, claim);
+            } else if let Some(arm) = this.arm.as_pin_mut() {
+                arm.enrol_held(claim, index as u32);
+            }
+        }
+    }
+
+    #[inline]
+    unsafe fn release(&self, words: &[*const Word]) {
+        let index = Self::LEN - 1;
+        // SAFETY: the caller's promise, for this arm and for those. Of several arms of one channel the first releases it.
+        unsafe {
+            if let Some(arm) = &self.arm
+                && !words[..index].contains(&words[index])
+            {
+                arm.release();
+            }
+            self.rest.release(words);
+        }
+    }
+
+    #[inline]
+    fn settle(self: Pin<&mut Self>, index: usize) {
+        let this = self.project();
+        if index + 1 < Self::LEN {
+            this.rest.settle(index);
+        } else if let Some(arm) = this.arm.as_pin_mut() {
+            arm.settle();
+        }
+    }
+
+    fn claimed(self: Pin<&mut Self>, index: usize) -> Option<Self::Output> {
+        let this = self.project();
+        if index + 1 == Self::LEN {
+            Some(Out::This(this.arm.as_pin_mut()?.claimed()?))
+        } else {
+            Some(Out::Rest(this.rest.claimed(index)?))
+        }
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        let this = self.project();
+        if let Some(arm) = this.arm.as_pin_mut() {
+            arm.leave();
+        }
+        this.rest.leave();
+    }
+}

@@ -1,0 +1,67 @@
+//! Time as a channel.
+
+use gambol::chan::TryRecvError;
+use gambol::time::{Duration, Instant, after, ticker};
+use gambol::{block_on, select, sleep};
+
+const PERIOD: Duration = Duration::from_millis(3);
+
+#[test]
+fn a_moment_comes_once_and_never_early() {
+    block_on(async {
+        let begin = Instant::now();
+        let end = after(PERIOD);
+        assert_eq!(end.try_recv(), Err(TryRecvError::Empty));
+        assert!(end.recv().await.unwrap() - begin >= PERIOD);
+        assert_eq!(end.recv().await, None);
+        assert!(after(Duration::ZERO).recv().await.is_some());
+        let never = after(Duration::MAX);
+        select! {
+            _ = never.recv() => unreachable!(),
+            () = sleep(PERIOD) => {}
+        }
+    });
+}
+
+#[test]
+fn clones_share_one_moment() {
+    block_on(async {
+        let one = after(PERIOD);
+        let two = one.clone();
+        let (first, second) = gambol::join!(one.recv(), two.recv());
+        assert!(first.is_some() != second.is_some());
+    });
+}
+
+#[test]
+fn ticks_are_whole_periods_apart_and_a_slow_receiver_gets_fewer() {
+    block_on(async {
+        let ticks = ticker(PERIOD);
+        let first = ticks.recv().await.unwrap();
+        sleep(PERIOD * 10).await;
+        assert_eq!(ticks.len(), 1);
+        let mut last = first;
+        for _ in 0..5 {
+            let tick = ticks.recv().await.unwrap();
+            assert!(tick > last && tick <= Instant::now());
+            assert_eq!((tick - first).as_nanos() % PERIOD.as_nanos(), 0);
+            last = tick;
+        }
+        assert!(last - first >= PERIOD * 13, "one was there, and those that came meanwhile were not kept");
+    });
+}
+
+#[test]
+fn a_timer_goes_with_its_receivers() {
+    let armed = || gambol::runtime::Handle::current().metrics().timers_armed();
+    block_on(async {
+        let before = armed();
+        let sources: Vec<_> = (0..1000).map(|_| after(Duration::from_secs(3600))).collect();
+        let tickers: Vec<_> = (0..1000).map(|_| ticker(Duration::from_secs(3600))).collect();
+        drop((sources.clone(), tickers.clone()));
+        let cancelled = gambol::runtime::Handle::current().metrics().timers_cancelled();
+        drop((sources, tickers));
+        assert!(gambol::runtime::Handle::current().metrics().timers_cancelled() >= cancelled + 2000);
+        assert!(armed() >= before);
+    });
+}
