@@ -447,36 +447,40 @@ fn one_who_is_overtaken_keeps_its_place() {
     });
 }
 
-/// Hunts: everybody is called because one does not come, and meanwhile it goes, or the value does.
+/// Hunts: everybody is called because one does not come, and meanwhile another in line goes, or the value does.
 #[test]
 fn who_waits_behind_one_that_does_not_come_is_called_at_last() {
-    check(|swapped| {
-        let alive = Alive::default();
-        let (tx, rx) = buffered(1);
-        let never = Task::polled(receive(rx.clone()));
-        let mut behind = Task::polled(receive(rx.clone()));
-        assert!(tx.try_send(alive.value(1)).is_ok());
-        let mut wakers = Vec::new();
-        let ((), overtakes) = race(
-            swapped,
-            {
-                let tx = tx.clone();
+    for overtakes in [false, true] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(1);
+            let never = Task::polled(receive(rx.clone()));
+            let goes = Task::polled(receive(rx.clone()));
+            let mut behind = Task::polled(receive(rx.clone()));
+            assert!(tx.try_send(alive.value(1)).is_ok());
+            let looks = tx.clone();
+            let ((), overtaken) = race(
+                swapped,
                 move || {
-                    while tx.shared.look_after(&mut wakers) {}
+                    let mut wakers = Vec::new();
+                    while looks.shared.look_after(&mut wakers) {}
                     wakers.into_iter().for_each(Waker::wake);
-                }
-            },
-            move || rx.try_recv().ok(),
-        );
-        settle(&mut [&mut behind]);
-        assert_eq!(behind.output.is_some(), overtakes.is_none());
-        if overtakes.is_some() {
-            assert!(tx.try_send(alive.value(2)).is_ok());
+                },
+                move || {
+                    drop(goes);
+                    if overtakes { rx.try_recv().ok() } else { None }
+                },
+            );
             settle(&mut [&mut behind]);
-        }
-        assert!(behind.output.flatten().is_some());
-        drop(never);
-    });
+            assert_eq!((behind.output.is_some(), overtaken.is_some()), (!overtakes, overtakes));
+            if overtakes {
+                assert!(tx.try_send(alive.value(2)).is_ok());
+                settle(&mut [&mut behind]);
+            }
+            assert_eq!(number(&behind.output.unwrap()), Some(1 + usize::from(overtakes)));
+            drop(never);
+        });
+    }
 }
 
 // With a queue.

@@ -106,14 +106,14 @@ impl Owed {
 
     /// Wakes them. `shared` is where they are owed.
     pub(crate) fn settle<T>(self, shared: &Shared<T>) {
-        if self.patience {
-            shared.have_patience();
-        }
         if let Some(first) = self.first {
             wake(first);
         }
         if let Some(second) = self.second {
             wake(second);
+        }
+        if self.patience {
+            shared.have_patience();
         }
     }
 }
