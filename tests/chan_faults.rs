@@ -304,9 +304,15 @@ fn works(tx: &Sender<u32>, rx: &Receiver<u32>, place: &str) {
 }
 
 #[test]
-fn a_waker_whose_drop_panics_takes_no_value_along() {
+fn a_waker_that_panics_takes_no_value_along() {
     let (tx, _rx) = chan::unbuffered();
     let mut origin = Some(1);
+    let mut send = tx.send_from(&mut origin);
+    let waker = Evil::waker(Moment::Clone, || resume_unwind(Box::new("evil")));
+    AFTER.set(Some(0));
+    assert!(catch_unwind(AssertUnwindSafe(|| poll_with(Pin::new(&mut send), &waker))).is_err());
+    drop(send);
+    assert_eq!(origin, Some(1));
     let mut send = tx.send_from(&mut origin);
     let waker = Evil::waker(Moment::Drop, || resume_unwind(Box::new("evil")));
     assert!(poll_with(Pin::new(&mut send), &waker).is_pending());

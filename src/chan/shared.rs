@@ -455,7 +455,7 @@ impl<T> Shared<T> {
         }
         let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
         if !self.word.may(word::SENDABLE) {
-            return self.poll_send_slow(None, sent, place, cx);
+            return self.poll_send_slow(None, sent, value, place, cx);
         }
         let mut state = self.lock();
         if state.queue.len() < self.capacity && !state.closed {
@@ -465,7 +465,7 @@ impl<T> Shared<T> {
             }
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_slow(Some(state), sent, place, cx)
+        self.poll_send_slow(Some(state), sent, value, place, cx)
     }
 
     #[inline(never)]
@@ -482,10 +482,14 @@ impl<T> Shared<T> {
         &'a self,
         mut held: Option<Locked<'a, T>>,
         mut sent: T,
+        home: &mut Option<T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
+        let mut waker = None;
+        if held.is_none() {
+            sent = clone_waker(&mut waker, cx, sent, home);
+        }
         loop {
             let mut owed = Owed::default();
             let mut state = held.take().unwrap_or_else(|| self.lock());
@@ -508,7 +512,7 @@ impl<T> Shared<T> {
                 return Poll::Pending;
             }
             drop(state);
-            waker = Some(cx.waker().clone());
+            sent = clone_waker(&mut waker, cx, sent, home);
         }
     }
 
@@ -622,6 +626,13 @@ impl<T> Shared<T> {
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }
+}
+
+/// Clones the waker, with the value where it came from meanwhile: the clone may panic.
+fn clone_waker<T>(waker: &mut Option<Waker>, cx: &Context<'_>, value: T, home: &mut Option<T>) -> T {
+    *home = Some(value);
+    *waker = Some(cx.waker().clone());
+    home.take().expect("it was put there just now")
 }
 
 impl<T> Drop for Shared<T> {
