@@ -111,14 +111,14 @@ impl Owed {
 
     /// Wakes them. `shared` is where they are owed.
     pub(crate) fn settle<T>(self, shared: &Shared<T>) {
-        if self.patience {
-            shared.have_patience();
-        }
         if let Some(first) = self.first {
             wake(first);
         }
         if let Some(second) = self.second {
             wake(second);
+        }
+        if self.patience {
+            shared.have_patience();
         }
     }
 }
@@ -494,10 +494,10 @@ impl<T> Shared<T> {
         if place.is_some() {
             return self.poll_sent(place, cx);
         }
-        let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
         if !self.word.may(word::SENDABLE) {
-            return self.wait_to_send(sent, place, cx);
+            return self.wait_to_send(value, place, cx);
         }
+        let sent = value.take().expect(NO_VALUE);
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let mut state = unsafe { self.locked() };
@@ -513,18 +513,20 @@ impl<T> Shared<T> {
             state.release((more & !word::SENDABLE) | room);
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_slow(state, None, sent, place, cx)
+        self.poll_send_slow(state, None, sent, value, place, cx)
     }
 
     /// As above, where it looks as if there is no room: the waker is cloned before the lock is taken.
     #[inline(never)]
-    fn wait_to_send(&self, sent: T, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+    fn wait_to_send(&self, value: &mut Option<T>, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        // May panic, and the value is still where it was.
         let waker = cx.waker().clone();
+        let sent = value.take().expect(NO_VALUE);
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let mut state = unsafe { self.locked() };
         if bits & word::SENDABLE != 0 {
-            return self.poll_send_slow(state, Some(waker), sent, place, cx);
+            return self.poll_send_slow(state, Some(waker), sent, value, place, cx);
         }
         *place = Some(state.senders.push(Waiter::Task(waker), sent));
         if self.capacity == 0 && bits & word::AWAITED != 0 {
@@ -548,6 +550,7 @@ impl<T> Shared<T> {
         mut state: Locked<'a, T>,
         mut waker: Option<Waker>,
         mut sent: T,
+        home: &mut Option<T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
@@ -572,7 +575,7 @@ impl<T> Shared<T> {
                 return Poll::Pending;
             }
             drop(state);
-            waker = Some(cx.waker().clone());
+            sent = clone_waker(&mut waker, cx, sent, home);
             state = self.lock();
         }
     }
@@ -714,6 +717,17 @@ impl<T> Shared<T> {
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }
+}
+
+/// What is wrong where there is none.
+pub(super) const NO_VALUE: &str =
+    "there is no value to send: a send is over once it has completed, and send_from wants a value in its variable";
+
+/// Clones the waker, with the value where it came from meanwhile: the clone may panic.
+fn clone_waker<T>(waker: &mut Option<Waker>, cx: &Context<'_>, value: T, home: &mut Option<T>) -> T {
+    *home = Some(value);
+    *waker = Some(cx.waker().clone());
+    home.take().expect("it was put there just now")
 }
 
 impl<T> Drop for Shared<T> {
