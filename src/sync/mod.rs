@@ -4,15 +4,23 @@
 //! nobody when a future that waits for them is dropped. A `std::sync::Mutex` is cheaper where no `.await` stands between
 //! locking and unlocking.
 
-// Locks and permits.
-pub use async_lock::{
-    Barrier, BarrierWaitResult, Mutex, MutexGuard, MutexGuardArc, OnceCell, RwLock, RwLockReadGuard,
-    RwLockReadGuardArc, RwLockUpgradableReadGuard, RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
-    Semaphore, SemaphoreGuard, SemaphoreGuardArc,
-};
-
-// A line of those who wait.
+// What waits for what: the line of those who wait, and the machines of the mutex and the semaphore.
+mod permits;
+mod raw_mutex;
+mod threads;
 mod waiters;
+
+// One at a time, or many readers at a time.
+mod mutex;
+pub use async_lock::{
+    Barrier, BarrierWaitResult, OnceCell, RwLock, RwLockReadGuard, RwLockReadGuardArc, RwLockUpgradableReadGuard,
+    RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
+};
+pub use mutex::{Lock, LockArc, Mutex, MutexGuard, MutexGuardArc};
+
+// So many at a time.
+mod semaphore;
+pub use semaphore::{Acquire, AcquireArc, AcquireError, OrClosed, Semaphore, SemaphoreGuard, SemaphoreGuardArc};
 
 // Something has changed.
 mod notify;
