@@ -173,15 +173,16 @@ impl Permits {
 
     /// Adds `n`, and calls who can be served.
     fn give_under(&self, line: &mut Waiters, n: usize) -> Wakers {
-        // Release as above. Acquire: what was given back before goes, through the lock, to who is served.
-        let before = self.word.fetch_add(n * ONE, Ordering::AcqRel);
+        // Release as above, for those who take without the lock. Who is served sees what was before by the lock: what came back
+        // without it came before `LINE` was set, and who set it has seen that.
+        let before = self.word.fetch_add(n * ONE, Ordering::Release);
         if before & LINE == 0 { Wakers::default() } else { self.serve(line) }
     }
 
     /// Serves from the front. `LINE` is set, so nobody else writes the word.
     fn serve(&self, line: &mut Waiters) -> Wakers {
         let mut called = Wakers::default();
-        let mut word = self.word.load(Ordering::Acquire);
+        let mut word = self.word.load(Ordering::Relaxed);
         loop {
             match line.first_note() {
                 None => {
@@ -195,6 +196,7 @@ impl Permits {
                 Some(_) => break,
             }
         }
+        // Release: it ends the sequence that the additions before it were part of.
         self.word.store(word, Ordering::Release);
         called
     }
