@@ -178,7 +178,9 @@ async fn a_task_that_waits_at_a_barrier_or_for_a_cell_says_so() {
     let (barrier, cell) = (Arc::new(Barrier::new(2)), Arc::new(OnceCell::<u8>::new()));
     let (at, of) = (barrier.clone(), cell.clone());
     let tasks = [
-        gambol::spawn(async move { drop(at.wait().await) }),
+        gambol::spawn(async move {
+            at.wait().await;
+        }),
         gambol::spawn(async move {
             of.wait().await;
         }),
