@@ -128,25 +128,28 @@ impl<L: Lock> Drop for Held<L> {
 
 /// Completes with more than there was, made into a guard.
 #[must_use = "futures do nothing unless they are awaited"]
-pub(super) struct Asking<L: Lock, G> {
+pub(super) struct Asking<L: Lock, F> {
     /// None: it is complete.
     held: Option<Held<L>>,
     wants: Has,
     /// In the line for what is missing next.
     place: Option<Place>,
-    guard: fn(Held<L>) -> G,
+    guard: F,
 }
 
-impl<L: Lock, G> Asking<L, G> {
-    pub(super) fn new(lock: L, wants: Has, guard: fn(Held<L>) -> G) -> Asking<L, G> {
+impl<L: Lock, F> Asking<L, F> {
+    #[inline]
+    pub(super) fn new(lock: L, wants: Has, guard: F) -> Asking<L, F> {
         Asking::raise(Held { lock, has: Has::Nothing }, wants, guard)
     }
 
     /// From something to more.
-    pub(super) fn raise(held: Held<L>, wants: Has, guard: fn(Held<L>) -> G) -> Asking<L, G> {
+    #[inline]
+    pub(super) fn raise(held: Held<L>, wants: Has, guard: F) -> Asking<L, F> {
         Asking { held: Some(held), wants, place: None, guard }
     }
 
+    #[inline]
     fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let held = self.held.as_mut().expect("it was awaited to its end");
         let raw = held.lock.raw();
@@ -162,10 +165,10 @@ impl<L: Lock, G> Asking<L, G> {
     }
 }
 
-// Nothing in it points to itself; the guard is only made by it.
-impl<L: Lock, G> Unpin for Asking<L, G> {}
+// Nothing in it points to itself.
+impl<L: Lock, F> Unpin for Asking<L, F> {}
 
-impl<L: Lock, G> Future for Asking<L, G> {
+impl<L: Lock, G, F: Fn(Held<L>) -> G> Future for Asking<L, F> {
     type Output = G;
 
     #[inline]
@@ -181,7 +184,8 @@ impl<L: Lock, G> Future for Asking<L, G> {
     }
 }
 
-impl<L: Lock, G> Drop for Asking<L, G> {
+impl<L: Lock, F> Drop for Asking<L, F> {
+    #[inline]
     fn drop(&mut self) {
         // What it has by now goes with `held`, after this.
         if let (Some(place), Some(held)) = (self.place.take(), &self.held) {

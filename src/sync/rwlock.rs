@@ -90,6 +90,7 @@ macro_rules! ways {
         /// # Cancel safety
         ///
         /// The place in line is lost; what had been given goes to the next.
+        #[inline]
         pub fn $wait(&self) -> impl Future<Output = $Guard<'_, T>> + use<'_, T> {
             Asking::new(self, Has::$has, |held| $Guard { held })
         }
@@ -106,6 +107,7 @@ macro_rules! ways {
 
         /// The same, with a guard that keeps the lock alive and goes where it likes.
         #[doc(alias = $alias)]
+        #[inline]
         pub fn $wait_arc(self: &Arc<Self>) -> impl Future<Output = $GuardArc<T>> + use<T> {
             Asking::new(self.clone(), Has::$has, |held| $GuardArc { held })
         }
