@@ -10,6 +10,28 @@
 //!
 //! | mutation | fails |
 //! | --- | --- |
+//! | `try_take`: Relaxed for Acquire | `permits_that_come_back_reach_who_waits` |
+//! | `enter`: Relaxed for Acquire | the same, `two_who_give_back_serve_one_who_wants_both` |
+//! | `give`: Relaxed for Release | the same two |
+//! | `give` never takes the lock | `permits_that_come_back_reach_who_waits` |
+//! | `enter` does not set `LINE` | `permits_that_come_back_reach_who_waits` |
+//! | `enter` does not look at `CLOSED` | `closing_leaves_nobody_waiting` |
+//! | `give_under`: Relaxed for Release | `who_goes_away_passes_its_permits_on` |
+//! | `serve` stores Relaxed for Release | `who_goes_away_passes_its_permits_on` |
+//! | `Permits::leave` keeps what was served | `who_goes_away_passes_its_permits_on` |
+//! | `Permits::leave` does not serve those behind | `who_goes_away_passes_its_permits_on` |
+//! | `try_lock`: Relaxed for Acquire | `two_who_lock_take_turns` |
+//! | `unlock`: Relaxed for Release | `two_who_lock_take_turns` |
+//! | `unlock_under`: Relaxed for Release | `three_who_lock_take_turns` |
+//! | `lock_or_owe`: Relaxed for Acquire | `two_who_lock_take_turns` |
+//! | `lock_or_owe` does not set `OWES` | `three_who_lock_take_turns` |
+//! | `unlock` never looks at the line | `three_who_lock_take_turns` |
+//! | who comes in vain does not set `OWES` | `three_who_lock_take_turns` |
+//! | who was called locks without `OWES`, with others in line | `three_who_lock_take_turns` |
+//! | who was called stays `Called` when he has come | `three_who_lock_take_turns` |
+//! | who was called goes away and calls nobody | `who_goes_away_passes_the_lock_on` |
+//! | the lock is handed over without `OWES`, with others in line | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
+//! | whom the lock was handed to goes away and does not unlock | `who_goes_away_passes_the_lock_on` |
 #![cfg(gambol_loom)]
 
 #[allow(dead_code, reason = "the models use a part")]

@@ -133,7 +133,8 @@ fn wait(lock: &Arc<RwLock<()>>, kind: Kind) -> Waits {
     }
 }
 
-/// For each who holds, each who gives up at each of its polls and each who waits behind: the last gets it, and the lock is free after all.
+/// For each who holds, each who gives up at each of its polls and each who waits behind: the last gets it, and the lock is
+/// free after all.
 #[gambol::test]
 async fn who_gives_up_holds_up_nobody() {
     for holds in [Kind::Read, Kind::Upgradable, Kind::Write] {

@@ -1,9 +1,9 @@
 //! Every value for every receiver.
 //!
-//! One lock guards the values that are kept, with how many receivers have yet to see each, and the line of those who wait. A value
-//! is in an `Arc` of its own, so that it is cloned after the lock was released; and under a lock of its own, since it need not
-//! be `Sync`. Receivers take values in order, so those that all have seen are always the first ones, and go at once; the last to see one
-//! gets it without a clone.
+//! One lock guards the values that are kept, with how many receivers have yet to see each, and the line of those who wait. A
+//! value is in an `Arc` of its own, so that it is cloned after the lock was released; and under a lock of its own, since it
+//! need not be `Sync`. Receivers take values in order, so those that all have seen are always the first ones, and go at
+//! once; the last to see one gets it without a clone.
 //!
 //! tokio keeps the slots for ever, each under a lock that a slow clone keeps the sender out by; it saves the `Arc`.
 
@@ -21,8 +21,9 @@ use std::{
 
 /// Makes a channel in which every receiver gets every value that is sent while it exists.
 ///
-/// It keeps the last `capacity` values, exactly, as long as somebody has yet to see them. Sending never waits: when there are more, the oldest
-/// is dropped, and a receiver that had yet to see it is told how many it has lost, with [`RecvError::Lagged`].
+/// It keeps the last `capacity` values, exactly, as long as somebody has yet to see them. Sending never waits: when there
+/// are more, the oldest is dropped, and a receiver that had yet to see it is told how many it has lost, with
+/// [`RecvError::Lagged`].
 ///
 /// ```
 /// use gambol::sync::broadcast::{self, RecvError};
@@ -129,7 +130,8 @@ fn unwrap<T: Clone>(value: Value<T>) -> T {
     }
 }
 
-/// Sends values to all receivers. Clones send to the same; when the last is gone, receivers get what is left, and then the end.
+/// Sends values to all receivers. Clones send to the same; when the last is gone, receivers get what is left, and then the
+/// end.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -155,7 +157,8 @@ impl<T> Sender<T> {
         Sender { shared: Arc::new(Shared { capacity, state: Mutex::new(state) }) }
     }
 
-    /// Sends a value to all receivers there are, and returns how many. They need not get it: they may go away, or be too slow.
+    /// Sends a value to all receivers there are, and returns how many. They need not get it: they may go away, or be too
+    /// slow.
     ///
     /// # Errors
     ///
@@ -308,13 +311,13 @@ impl<T> Receiver<T> {
 impl<T: Clone> Receiver<T> {
     /// Waits for the next value.
     ///
-    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time waits for it. If the clone
-    /// panics, this receiver has seen the value, and nothing else happens.
+    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time waits for it. If
+    /// the clone panics, this receiver has seen the value, and nothing else happens.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Lagged`] once for each time that values were lost; after it come those that are kept. [`RecvError::Closed`] when
-    /// nothing is left and nothing will come.
+    /// [`RecvError::Lagged`] once for each time that values were lost; after it come those that are kept.
+    /// [`RecvError::Closed`] when nothing is left and nothing will come.
     ///
     /// # Cancel safety
     ///

@@ -1,7 +1,7 @@
 //! Those who wait for the same thing to happen and are all called when it has: a line under a lock of its own.
 //!
-//! *The race*: it happens while somebody gets in line. Who makes it happen writes first and calls second; who waits gets in line
-//! first and looks second, both under the line's lock. If he looks before the write, he is in line before the call.
+//! *The race*: it happens while somebody gets in line. Who makes it happen writes first and calls second; who waits gets in
+//! line first and looks second, both under the line's lock. If he looks before the write, he is in line before the call.
 
 use super::waiters::{Place, Waiters};
 use gambol_executor::wake;
@@ -27,7 +27,8 @@ impl Crowd {
         wakers.into_iter().for_each(wake);
     }
 
-    /// Whether it has happened, as `has_happened` tells: that is asked under the lock, and must be quick. Otherwise waits at `place`.
+    /// Whether it has happened, as `has_happened` tells: that is asked under the lock, and must be quick. Otherwise waits at
+    /// `place`.
     pub(super) fn poll(
         &self,
         place: &mut Option<Place>,

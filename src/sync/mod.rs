@@ -1,7 +1,7 @@
 //! Locks, permits, notifications and other meeting points of tasks.
 //!
-//! Whoever waits parks its task, never its thread, and holds up nobody when its future is dropped. Each type says in which order those
-//! who wait are served. A `std::sync::Mutex` is cheaper where no `.await` stands between locking and unlocking.
+//! Whoever waits parks its task, never its thread, and holds up nobody when its future is dropped. Each type says in which
+//! order those who wait are served. A `std::sync::Mutex` is cheaper where no `.await` stands between locking and unlocking.
 
 // Those who wait: in a line; and all for the same.
 mod crowd;

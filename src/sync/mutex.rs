@@ -55,11 +55,11 @@ pub struct Mutex<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: who has the mutex alone may take the value out of it on another thread: T: Send. There is nothing else in it that is
-// tied to a thread.
+// SAFETY: who has the mutex alone may take the value out of it on another thread: T: Send. There is nothing else in it that
+// is tied to a thread.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: by `&Mutex` one gets at the value through a guard only, of which there is one at a time (`RawMutex`), with what the one
-// before did visible. That is as if the value were sent from thread to thread: T: Send. The value is never shared
+// SAFETY: by `&Mutex` one gets at the value through a guard only, of which there is one at a time (`RawMutex`), with what
+// the one before did visible. That is as if the value were sent from thread to thread: T: Send. The value is never shared
 // without the guard, so T: Sync is not needed.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
@@ -183,9 +183,10 @@ macro_rules! guard {
 
             #[inline]
             fn deref(&self) -> &T {
-                // SAFETY: the value lives as long as the mutex, which the guard borrows or shares. While the guard exists nobody
-                // else has the value: `RawMutex` lets one lock at a time, `get_mut` and `into_inner` need the mutex
-                // for themselves. Through the guard it is borrowed by this rule too: `&self` here, `&mut self` in `deref_mut`.
+                // SAFETY: the value lives as long as the mutex, which the guard borrows or shares. While the guard exists
+                // nobody else has the value: `RawMutex` lets one lock at a time, `get_mut` and `into_inner` need the mutex
+                // for themselves. Through the guard it is borrowed by this rule too: `&self` here, `&mut self` in
+                // `deref_mut`.
                 unsafe { &*self.mutex.value.get() }
             }
         }

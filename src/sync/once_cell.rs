@@ -1,7 +1,7 @@
 //! A value that is made once, by a future, when it is first wanted.
 //!
-//! The value is in std's `OnceLock`. Who makes it holds the one permit of a semaphore; when it is made the semaphore is closed, and all who
-//! wait for their turn are there at once.
+//! The value is in std's `OnceLock`. Who makes it holds the one permit of a semaphore; when it is made the semaphore is
+//! closed, and all who wait for their turn are there at once.
 
 use super::{crowd::Crowd, semaphore::Semaphore, waiters::Place};
 use gambol_executor::{Reason, block_on, park, spend};

@@ -15,8 +15,9 @@
 //! back*: add, by a compare-and-exchange that saw no `LINE`; or take the lock, add, and serve from the front of the line as
 //! long as there are enough for the first.
 //!
-//! *The race*: permits are given back while somebody gets in line. Both change the same word. If the giver comes first, the other's
-//! exchange fails, and it looks again; if it comes second, its own fails, it takes the lock, and by then the other is in line.
+//! *The race*: permits are given back while somebody gets in line. Both change the same word. If the giver comes first, the
+//! other's exchange fails, and it looks again; if it comes second, its own fails, it takes the lock, and by then the other
+//! is in line.
 //!
 //! Who is served has his permits from that moment, whether he is polled or not; nobody who comes later gets ahead of
 //! the first, however few he wants. The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
@@ -173,8 +174,8 @@ impl Permits {
 
     /// Adds `n`, and calls who can be served.
     fn give_under(&self, line: &mut Waiters, n: usize) -> Wakers {
-        // Release as above, for those who take without the lock. Who is served sees what was before by the lock: what came back
-        // without it came before `LINE` was set, and who set it has seen that.
+        // Release as above, for those who take without the lock. Who is served sees what was before by the lock: what came
+        // back without it came before `LINE` was set, and who set it has seen that.
         let before = self.word.fetch_add(n * ONE, Ordering::Release);
         if before & LINE == 0 { Wakers::default() } else { self.serve(line) }
     }

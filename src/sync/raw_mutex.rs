@@ -5,25 +5,29 @@
 //! | `LOCKED` | who locks | who unlocks, unless the lock is handed over |
 //! | `OWES`: who unlocks is to look at the line; never without `LOCKED` | who gets in line, or comes in vain | who unlocks, when somebody was called |
 //!
-//! To lock and to unlock are one read-modify-write each, while nobody is in line. `OWES` is written under the line's lock only.
+//! To lock and to unlock are one read-modify-write each, while nobody is in line. `OWES` is written under the line's lock
+//! only.
 //!
-//! *To unlock*: exchange `LOCKED` for 0. If `OWES` is there as well, take the line's lock and *call* the first in line: it leaves the
-//! line and is woken, and the word becomes 0. Anybody may take the lock now. While the one who was called is on his way, those
-//! who get in line do not set `OWES`, so others lock and unlock as if nobody waited. When he comes and finds the lock taken, he
-//! goes back to the front of the line, marked, and sets `OWES`; and to a marked one the lock is *handed over*: it stays locked,
-//! and is his from then on.
+//! *To unlock*: exchange `LOCKED` for 0. If `OWES` is there as well, take the line's lock and *call* the first in line: it
+//! leaves the line and is woken, and the word becomes 0. Anybody may take the lock now. While the one who was called is on
+//! his way, those who get in line do not set `OWES`, so others lock and unlock as if nobody waited. When he comes and finds
+//! the lock taken, he goes back to the front of the line, marked, and sets `OWES`; and to a marked one the lock is *handed
+//! over*: it stays locked, and is his from then on.
 //!
 //! So each waiter is passed over during the time between one wake and one poll, and after that never again.
 //!
 //! *Nobody is forgotten*: if anybody is in line, the lock is taken and `OWES` is set, or somebody was called. Who was called
 //! comes, or is dropped; either way he sets `OWES`, or finds the lock free: then he takes it, or calls the next.
-//! *The race* is of one who gets in line with one who unlocks. Both change the same word: if the former sets `OWES` first, the latter's
-//! exchange fails and it takes the line's lock; if the lock is free first, the former's exchange fails, and it looks again.
+//! *The race* is of one who gets in line with one who unlocks. Both change the same word: if the former sets `OWES` first,
+//! the latter's exchange fails and it takes the line's lock; if the lock is free first, the former's exchange fails, and it
+//! looks again.
 //!
-//! What was tried: handing over each time, which is the semaphore's way and tokio's. Where the lock is held for some nanoseconds,
-//! every unlock with somebody in line then makes the next one wait for a wake, and so on for ever: 66 ns for a lock and unlock
-//! on two workers, against 18. Not handing over for half a millisecond, which is async-lock's way: where the lock is held
-//! across an await, most who are woken come in vain.
+//! What was tried: handing over each time, which is the semaphore's way and tokio's. Where the lock is held for some
+//! nanoseconds, every unlock with somebody in line then makes the next one wait for a wake, and so on. Not handing over for
+//! half a millisecond, which is async-lock's way: where the lock is held across an await, most who are woken come in vain.
+//! Instructions for a lock and unlock by one of four tasks on one worker (callgrind; this, async-lock 3.5, tokio 1.54 on this
+//! runtime, tokio on its own): held for an addition, 85, 162, 288, 905; held across a yield, 1180, 1605, 1289, 2024. On two
+//! workers, with 2 to 8 tasks (ns, in turns in one run): 10.6, 17.7, 27.5, 67; and 77, 140, 96, 590.
 //!
 //! The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 

