@@ -107,7 +107,8 @@ async fn broadcast(events: Receiver<Event>) {
         let (from, line) = match event {
             Event::Comes(number, mut guest) => {
                 let names: Vec<_> = guests.values().map(|guest| guest.name.as_str()).collect();
-                guest.tell(&format!("{} others are here: {}\n", names.len(), names.join(", ")).into());
+                let who = if names.is_empty() { "nobody else".to_owned() } else { names.join(", ") };
+                guest.tell(&format!("here: {who}\n").into());
                 let line = format!("{} has come\n", guest.name);
                 guests.insert(number, guest);
                 (number, line)
