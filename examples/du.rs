@@ -55,14 +55,14 @@ async fn sum(all: Receiver<Found>) -> ExitCode {
     let mut ctrl_c = signal::ctrl_c();
     let ticks = ticker(Duration::from_millis(500));
     let mut seen = HashSet::new();
-    let (mut files, mut bytes, mut complete) = (0_u64, 0, true);
+    let (mut files, mut bytes, mut complete) = (0_u64, 0_u128, true);
     loop {
         gambol::select! {
             found = all.recv() => match found {
                 Some(Found::File { identity: Some(identity), .. }) if !seen.insert(identity) => {}
                 Some(Found::File { bytes: more, .. }) => {
                     files += 1;
-                    bytes += more;
+                    bytes += u128::from(more);
                 }
                 Some(Found::Error(path, error)) => {
                     eprintln!("du: {}: {error}", path.display());
@@ -93,7 +93,7 @@ fn start(path: PathBuf, limit: Arc<Semaphore>, found: Sender<Found>) {
                 tell(Found::Error(path, error));
             }
             drop(permit);
-        })
+        });
     });
 }
 
