@@ -264,6 +264,12 @@ impl<V> Line<V> {
     }
 }
 
+impl<V> Default for Line<V> {
+    fn default() -> Line<V> {
+        Line::new()
+    }
+}
+
 /// Receivers: they are called, and come to take what there is.
 impl Line<()> {
     /// Calls the first in line. None: nobody is. Some(None): it is awake already.
@@ -298,6 +304,22 @@ impl Line<()> {
         }
     }
 
+    /// Gets in line, or stays there, for a future of its own that is polled with `waker`. False: come again with a clone of that in
+    /// `new`.
+    pub(crate) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker, new: &mut Option<Waker>) -> bool {
+        match place.as_ref().map(|place| self.look(place, waker, new)) {
+            Some(Found::InLine) => return true,
+            Some(Found::Stale) => return false,
+            Some(Found::Called) | None => {}
+        }
+        let Some(waker) = new.take() else { return false };
+        match place {
+            Some(place) => self.rejoin(place, Waiter::Task(waker)),
+            None => *place = Some(self.push(Waiter::Task(waker), ())),
+        }
+        true
+    }
+
     /// A waiter that was called has come, and done what it was called for.
     #[inline]
     pub(crate) fn forget(&mut self, place: Place) {
@@ -330,12 +352,14 @@ impl<V> Line<V> {
     pub(crate) fn claim_first(&mut self) -> Option<(V, Option<Waker>)> {
         let mut at = self.first;
         while at != NONE {
-            let behind = self.at(at).behind;
+            let slot = self.at(at);
+            let behind = slot.behind;
+            if let Stage::InLine(Waiter::Task(_), _) = slot.stage {
+                let (waiter, value) = self.take_out(at);
+                return Some((value, waiter.into_waker()));
+            }
             match self.claim(at) {
-                Claimed::Won(waker) => {
-                    let (waiter, value) = self.take_out(at);
-                    return Some((value, waker.or(waiter.into_waker())));
-                }
+                Claimed::Won(waker) => return Some((self.take_out(at).1, waker)),
                 Claimed::Busy => {}
                 // It will not come back for this. Nobody need look at it again.
                 Claimed::Over => drop(self.set_aside(at)),
@@ -343,6 +367,18 @@ impl<V> Line<V> {
             at = behind;
         }
         None
+    }
+
+    /// For a waiter that looks again: what it brought, if that was not taken. None: it is in line. Otherwise its place is gone.
+    #[inline]
+    pub(crate) fn outcome(&mut self, place: &Place) -> Option<Option<V>> {
+        let stage = &mut self.at(place.0).stage;
+        if !matches!(stage, Stage::Called(_)) {
+            return None;
+        }
+        let Stage::Called(value) = mem::replace(stage, Stage::Vacant) else { unreachable!("seen just now") };
+        self.free(place.0);
+        Some(value)
     }
 
     /// Leaves to all in line what they brought, and ends their waiting. Selects that run just now stay, and see for themselves.

@@ -45,19 +45,21 @@ use super::{
 use gambol_executor::wake;
 use std::{
     cell::UnsafeCell,
-    fmt, mem,
+    fmt,
+    mem::{self, ManuallyDrop},
     ops::{Deref, DerefMut},
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
 
-/// See the head of this file.
+/// See the head of this file. In this order, so that what each operation touches lies together.
+#[repr(C)]
 pub(crate) struct Shared<T> {
     word: Word,
-    /// Under the lock.
-    state: UnsafeCell<State<T>>,
     /// What the channel holds without a receiver; `usize::MAX` without a limit.
     capacity: usize,
+    /// Under the lock.
+    state: UnsafeCell<State<T>>,
     /// Handles. Who brings one of them to zero closes the channel.
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
@@ -71,16 +73,19 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// What the lock guards.
+#[repr(C)]
 pub(crate) struct State<T> {
     queue: Queue<T>,
-    capacity: usize,
+    /// Whether a value was taken since patience was last asked for.
+    taken: bool,
+    /// Whether the channel is being looked after (`patience.rs`).
+    patience: bool,
     closed: bool,
-    pub(super) senders: Line<T>,
+    capacity: usize,
     pub(super) receivers: Line<()>,
-    /// How many values were taken out of the channel, modulo 2^64 or so.
-    taken: usize,
-    /// `taken`, when patience was last asked for. None: it is not, at this time.
-    patience: Option<usize>,
+    pub(super) senders: Line<T>,
+    /// Who waits for the end, once somebody has.
+    watchers: Option<Box<Line<()>>>,
     /// Where the values come from, if that is no sender.
     attached: Option<Attached>,
 }
@@ -119,14 +124,6 @@ impl Owed {
 }
 
 impl<T> State<T> {
-    /// The first value, where no sender waits for its place.
-    #[inline]
-    fn take_queued(&mut self) -> Option<T> {
-        let value = self.queue.pop()?;
-        self.taken = self.taken.wrapping_add(1);
-        Some(value)
-    }
-
     /// Step 1 of receiving.
     pub(crate) fn take(&mut self, owed: &mut Owed) -> Option<T> {
         let value = match self.queue.pop() {
@@ -143,7 +140,7 @@ impl<T> State<T> {
                 value
             }
         };
-        self.taken = self.taken.wrapping_add(1);
+        self.taken = true;
         Some(value)
     }
 
@@ -198,8 +195,8 @@ impl<T> State<T> {
     fn call_receiver(&mut self, owed: &mut Owed) {
         if let Some(waker) = self.receivers.call_first() {
             owed.add(waker);
-            if !self.receivers.is_empty() && self.patience.is_none() {
-                self.patience = Some(self.taken);
+            if !self.receivers.is_empty() && !self.patience {
+                (self.patience, self.taken) = (true, false);
                 owed.patience = true;
             }
         }
@@ -219,21 +216,6 @@ impl<T> State<T> {
         if self.capacity == 0 {
             self.call_receiver(owed);
         }
-    }
-
-    /// Step 2 of receiving, for a future of its own that is polled with `waker`. False: come again with a clone of that in `new`.
-    fn wait_to_receive(&mut self, place: &mut Option<Place>, waker: &Waker, new: &mut Option<Waker>) -> bool {
-        match place.as_ref().map(|place| self.receivers.look(place, waker, new)) {
-            Some(Found::InLine) => return true,
-            Some(Found::Stale) => return false,
-            Some(Found::Called) | None => {}
-        }
-        let Some(waker) = new.take() else { return false };
-        match place {
-            Some(place) => self.receivers.rejoin(place, Waiter::Task(waker)),
-            None => *place = Some(self.receivers.push(Waiter::Task(waker), ())),
-        }
-        true
     }
 
     /// A receiver goes away, with whatever it did.
@@ -263,6 +245,7 @@ impl<T> State<T> {
             | bit((len < self.capacity) | self.closed, word::SENDABLE)
             | bit(self.closed, word::CLOSED)
             | bit(!self.receivers.is_empty(), word::AWAITED)
+            | bit(!self.senders.is_empty(), word::OFFERED)
     }
 }
 
@@ -287,6 +270,17 @@ impl<T> DerefMut for Locked<'_, T> {
     }
 }
 
+impl<T> Locked<'_, T> {
+    /// Releases the lock with these bits, which are known to be those of the state.
+    #[inline]
+    fn release(self, bits: usize) {
+        debug_assert_eq!(bits, self.bits());
+        let Locked(shared) = *ManuallyDrop::new(self);
+        // SAFETY: we hold the lock, and end here.
+        unsafe { shared.word.release(bits) };
+    }
+}
+
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -305,8 +299,9 @@ impl<T> Shared<T> {
             closed: false,
             senders: Line::new(),
             receivers: Line::new(),
-            taken: 0,
-            patience: None,
+            taken: false,
+            patience: false,
+            watchers: None,
             attached: None,
         };
         Shared {
@@ -374,34 +369,78 @@ impl<T> Shared<T> {
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
         if !self.word.may(word::RECEIVABLE) {
-            return self.poll_receive_slow(None, place, cx);
+            return self.wait_to_receive(place, cx);
         }
-        let mut state = self.lock();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
         let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
-        if called && state.senders.is_empty() {
-            let value = state.take_queued();
-            if value.is_some() {
-                if let Some(place) = place.take() {
-                    state.receivers.forget(place);
-                }
-                return Poll::Ready(value);
+        if called && bits & word::OFFERED == 0 && bits >= word::ONE {
+            let value = state.queue.pop();
+            state.taken = true;
+            if let Some(place) = place.take() {
+                state.receivers.forget(place);
             }
+            // A value less. There is room, but for a channel without a queue; and something left, or the end.
+            let rest = bits - word::ONE;
+            let something = if rest >= word::ONE { word::RECEIVABLE } else { (rest & word::CLOSED) >> 2 };
+            let room = if self.capacity == 0 { 0 } else { word::SENDABLE };
+            state.release((rest & !word::RECEIVABLE) | something | room);
+            return Poll::Ready(value);
         }
-        self.poll_receive_slow(Some(state), place, cx)
+        if called && bits & word::OFFERED != 0 && bits < word::ONE {
+            return self.poll_receive_offered(state, place, cx);
+        }
+        self.poll_receive_slow(state, None, place, cx)
     }
 
-    /// As above. `held`: the lock. Without it, it looked as if a waker will be needed, which is cloned before the lock is taken.
+    /// As above, where it looks as if there is nothing: the waker is cloned before the lock is taken.
     #[inline(never)]
-    fn poll_receive_slow<'a>(
+    fn wait_to_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
+        let waker = cx.waker().clone();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if place.is_some() || bits & word::RECEIVABLE != 0 {
+            return self.poll_receive_slow(state, Some(waker), place, cx);
+        }
+        *place = Some(state.receivers.push(Waiter::Task(waker), ()));
+        Poll::Pending
+    }
+
+    /// As above, where there is nothing but a sender in line. If there is a place, its receiver was called.
+    #[inline(never)]
+    fn poll_receive_offered<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Option<T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
+        let Some((value, waker)) = state.senders.claim_first() else {
+            return self.poll_receive_slow(state, None, place, cx);
+        };
+        state.taken = true;
+        if let Some(place) = place.take() {
+            state.receivers.forget(place);
+        }
+        drop(state);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Poll::Ready(Some(value))
+    }
+
+    /// As above, in every case. `waker`: a clone of the one in `cx`, if there is one already.
+    #[inline(never)]
+    fn poll_receive_slow<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             let value = state.take(&mut owed);
             if value.is_some() || state.closed {
                 let left = place.take().map(|place| state.receivers.remove(place));
@@ -410,11 +449,13 @@ impl<T> Shared<T> {
                 drop(left);
                 return Poll::Ready(value);
             }
-            if state.wait_to_receive(place, cx.waker(), &mut waker) {
+            if state.receivers.wait(place, cx.waker(), &mut waker) {
+                drop(state);
                 return Poll::Pending;
             }
             drop(state);
             waker = Some(cx.waker().clone());
+            state = self.lock();
         }
     }
 
@@ -453,19 +494,45 @@ impl<T> Shared<T> {
         if place.is_some() {
             return self.poll_sent(place, cx);
         }
-        let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
         if !self.word.may(word::SENDABLE) {
-            return self.poll_send_slow(None, sent, value, place, cx);
+            return self.wait_to_send(value, place, cx);
         }
-        let mut state = self.lock();
-        if state.queue.len() < self.capacity && !state.closed {
+        let sent = value.take().expect(NO_VALUE);
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if bits & (word::SENDABLE | word::CLOSED) == word::SENDABLE {
             state.queue.push(sent);
-            if !state.receivers.is_empty() {
+            if bits & word::AWAITED != 0 {
                 self.call_and_release(state);
+                return Poll::Ready(Ok(()));
             }
+            // A value more, and maybe no room.
+            let more = (bits + word::ONE) | word::RECEIVABLE;
+            let room = if more >> word::LEN < self.capacity { word::SENDABLE } else { 0 };
+            state.release((more & !word::SENDABLE) | room);
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_slow(Some(state), sent, value, place, cx)
+        self.poll_send_slow(state, None, sent, value, place, cx)
+    }
+
+    /// As above, where it looks as if there is no room: the waker is cloned before the lock is taken.
+    #[inline(never)]
+    fn wait_to_send(&self, value: &mut Option<T>, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        // May panic, and the value is still where it was.
+        let waker = cx.waker().clone();
+        let sent = value.take().expect(NO_VALUE);
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if bits & word::SENDABLE != 0 {
+            return self.poll_send_slow(state, Some(waker), sent, value, place, cx);
+        }
+        *place = Some(state.senders.push(Waiter::Task(waker), sent));
+        if self.capacity == 0 && bits & word::AWAITED != 0 {
+            self.call_and_release(state);
+        }
+        Poll::Pending
     }
 
     #[inline(never)]
@@ -476,23 +543,19 @@ impl<T> Shared<T> {
         owed.settle(self);
     }
 
-    /// As above; `held` as in `poll_receive_slow`.
+    /// As above, in every case; `waker` as for `poll_receive_slow`.
     #[inline(never)]
     fn poll_send_slow<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
         mut sent: T,
         home: &mut Option<T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let mut waker = None;
-        if held.is_none() {
-            sent = clone_waker(&mut waker, cx, sent, home);
-        }
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             if state.closed {
                 drop(state);
                 return Poll::Ready(Err(sent));
@@ -513,26 +576,27 @@ impl<T> Shared<T> {
             }
             drop(state);
             sent = clone_waker(&mut waker, cx, sent, home);
+            state = self.lock();
         }
     }
 
     /// Step 3 of sending.
+    #[inline(never)]
     fn poll_sent(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        let at = place.as_ref().expect("the caller has looked");
         let mut waker = None;
         loop {
             let mut state = self.lock();
-            let found = place.as_ref().map(|place| state.senders.look(place, cx.waker(), &mut waker));
-            match found.expect("the caller has looked") {
-                Found::InLine => return Poll::Pending,
-                Found::Stale => {}
-                Found::Called => {
-                    let left = place.take().map(|place| state.senders.remove(place));
-                    drop(state);
-                    let Some(Left::Called(back)) = left else { unreachable!("it was called") };
-                    return Poll::Ready(back.map_or(Ok(()), Err));
-                }
+            if let Some(back) = state.senders.outcome(at) {
+                drop(state);
+                *place = None;
+                return Poll::Ready(back.map_or(Ok(()), Err));
             }
-            drop(state);
+            match state.senders.look(at, cx.waker(), &mut waker) {
+                Found::InLine => return Poll::Pending,
+                Found::Stale => drop(state),
+                Found::Called => unreachable!("then there is an outcome"),
+            }
             waker = Some(cx.waker().clone());
         }
     }
@@ -574,9 +638,36 @@ impl<T> Shared<T> {
         let closes = !mem::replace(&mut state.closed, true);
         state.senders.refuse_all(&mut wakers);
         state.receivers.call_all(&mut wakers);
+        if let Some(watchers) = &mut state.watchers {
+            watchers.call_all(&mut wakers);
+        }
         drop(state);
         wakers.into_iter().for_each(wake);
         closes
+    }
+
+    /// Waits until the channel is closed, in line at `place`.
+    pub(crate) fn poll_closed(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        let mut waker = Some(cx.waker().clone());
+        let mut state = self.lock();
+        if state.closed {
+            return Poll::Ready(());
+        }
+        let waits = state.watchers.get_or_insert_default().wait(place, cx.waker(), &mut waker);
+        drop(state);
+        debug_assert!(waits, "a waker was brought, and nobody is called before the end");
+        Poll::Pending
+    }
+
+    /// Somebody who has waited in `poll_closed` goes away.
+    pub(crate) fn leave_watchers(&self, place: Place) {
+        let mut state = self.lock();
+        let left = state.watchers.as_mut().map(|watchers| watchers.remove(place));
+        drop(state);
+        drop(left);
     }
 
     /// Nobody will receive any more.
@@ -628,6 +719,10 @@ impl<T> Shared<T> {
     }
 }
 
+/// What is wrong where there is none.
+pub(super) const NO_VALUE: &str =
+    "there is no value to send: a send is over once it has completed, and send_from wants a value in its variable";
+
 /// Clones the waker, with the value where it came from meanwhile: the clone may panic.
 fn clone_waker<T>(waker: &mut Option<Waker>, cx: &Context<'_>, value: T, home: &mut Option<T>) -> T {
     *home = Some(value);
@@ -647,16 +742,12 @@ impl<T> Patient for Shared<T> {
     fn look_after(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut state = self.lock();
         let state = &mut *state;
-        if state.receivers.is_empty() || !state.has_something() {
-            state.patience = None;
-            return false;
-        }
-        if state.patience == Some(state.taken) {
+        state.patience = !state.receivers.is_empty() && state.has_something();
+        if state.patience && !state.taken {
             state.receivers.call_all(wakers);
-            state.patience = None;
-            return false;
+            state.patience = false;
         }
-        state.patience = Some(state.taken);
-        true
+        state.taken = false;
+        state.patience
     }
 }

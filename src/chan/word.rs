@@ -7,10 +7,12 @@
 //! | 2 | SENDABLE | room, or the end: to send does not have to wait |
 //! | 3 | CLOSED | the channel was closed |
 //! | 4 | AWAITED | a receiver waits that has not been called |
-//! | 5.. | | how many values are in the channel |
+//! | 5 | OFFERED | a sender waits |
+//! | 6.. | | how many values are in the channel |
 //!
 //! To lock: swap LOCKED in (Acquire); who finds it there spins a little, then yields its thread, then sleeps. To release: store the
-//! new bits (Release). So an operation is one read-modify-write and one plain store on one line.
+//! new bits (Release). So an operation is one read-modify-write and one plain store on one line, and whoever has locked has in
+//! the old bits what it needs to know for the usual case.
 //!
 //! The lock is held for some dozens of instructions, at the longest for the growth of a list, and never while somebody
 //! else's code runs: wakers are cloned before it is taken and woken or dropped after it was released, and so are values
@@ -26,8 +28,11 @@ pub(crate) const RECEIVABLE: usize = 1 << 1;
 pub(crate) const SENDABLE: usize = 1 << 2;
 pub(crate) const CLOSED: usize = 1 << 3;
 pub(crate) const AWAITED: usize = 1 << 4;
+pub(crate) const OFFERED: usize = 1 << 5;
 /// Where the number of values begins.
-pub(crate) const LEN: u32 = 5;
+pub(crate) const LEN: u32 = 6;
+/// One value.
+pub(crate) const ONE: usize = 1 << LEN;
 
 /// Looks before a thread that finds the lock taken gives its processor away: its holder may be on another one, and be
 /// done in a moment.
@@ -44,34 +49,37 @@ impl Word {
         Word(AtomicUsize::new(bits))
     }
 
+    /// Takes the lock. The bits as they were left by the last holder.
     #[inline]
-    pub(crate) fn acquire(&self) {
-        if !self.try_acquire() {
-            self.acquire_slow();
+    pub(crate) fn acquire(&self) -> usize {
+        match self.try_acquire() {
+            Some(bits) => bits,
+            None => self.acquire_slow(),
         }
     }
 
     #[cfg(not(gambol_loom))]
     #[inline]
-    fn try_acquire(&self) -> bool {
+    fn try_acquire(&self) -> Option<usize> {
         // Acquire, with the Release in `release`: what the last holder wrote is seen.
-        self.0.swap(LOCKED, Ordering::Acquire) & LOCKED == 0
+        let bits = self.0.swap(LOCKED, Ordering::Acquire);
+        (bits & LOCKED == 0).then_some(bits)
     }
 
     /// The model checker does not know that nothing comes between what a swap has read and what it has written: a swap that finds
     /// LOCKED could then stand behind the holder's release, and the lock would never be free again. So it writes nothing here.
     #[cfg(gambol_loom)]
-    fn try_acquire(&self) -> bool {
+    fn try_acquire(&self) -> Option<usize> {
         let bits = self.0.load(Ordering::Relaxed);
         if bits & LOCKED == 0 && self.0.compare_exchange(bits, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            return true;
+            return Some(bits);
         }
         thread::yield_now();
-        false
+        None
     }
 
     #[cold]
-    fn acquire_slow(&self) {
+    fn acquire_slow(&self) -> usize {
         let mut looks = 0;
         loop {
             while self.0.load(Ordering::Relaxed) & LOCKED != 0 {
@@ -82,8 +90,8 @@ impl Word {
                     wait(looks - SPINS);
                 }
             }
-            if self.try_acquire() {
-                return;
+            if let Some(bits) = self.try_acquire() {
+                return bits;
             }
         }
     }
