@@ -233,9 +233,9 @@ fn called_in_order(order: Order, seed: u64, some: usize) -> Result<(), Duration>
     // Some go, and some of these places are taken by others, at the end of the line.
     let mut random = fastrand::Rng::with_seed(seed);
     let mut here: Vec<usize> = (0..2 * some).collect();
-    for number in 0..2 * some {
+    for (number, place) in crowd.iter_mut().enumerate() {
         if random.u8(0..3) == 0 {
-            crowd[number] = None;
+            *place = None;
             here.retain(|other| *other != number);
         }
     }

@@ -10,7 +10,36 @@
 //!
 //! A model that nothing can break proves nothing. Each of these changes was made, seen to fail, and taken back:
 //!
-//! TABLE
+//! | change | fails |
+//! | --- | --- |
+//! | `Word::try_acquire`: Relaxed for Acquire; `Word::release`: Relaxed for Release | `the_lock_lets_one_in_at_a_time_who_sees_what_the_last_one_did` |
+//! | `Word::acquire` does not wait | `the_lock_lets_one_in_at_a_time_who_sees_what_the_last_one_did`, and others |
+//! | `Word::peek`, or `Word::may`, does not look for LOCKED | `who_finds_the_lock_held_does_not_go_by_the_hints` |
+//! | `poll_receive` releases the lock between its look and its place in line | `a_rendezvous_takes_place`, `a_receiver_learns_that_the_last_sender_has_gone`, `a_value_that_comes_to_an_empty_queue_is_received` |
+//! | `poll_send` does | `a_value_is_taken_or_comes_back_when_the_receiver_goes`, `room_in_a_full_queue_is_filled`, `two_senders_and_two_receivers_all_get_through` |
+//! | `poll_send` does not look whether the channel is closed | `a_value_is_taken_or_comes_back_when_the_receiver_goes` |
+//! | `wait_to_send` calls nobody | `a_rendezvous_takes_place`, `a_call_passes_on_when_the_one_called_goes` |
+//! | `put` calls nobody | `a_value_that_comes_to_an_empty_queue_is_received`, `one_who_is_overtaken_keeps_its_place` |
+//! | `poll_send` calls nobody where there is room | `a_call_passes_on_when_the_one_called_goes`, `two_senders_and_two_receivers_all_get_through` |
+//! | `take` does not move up | `room_in_a_full_queue_is_filled`, `two_senders_and_two_receivers_all_get_through` |
+//! | `poll_receive` takes the quick road though senders are in line | `two_senders_and_two_receivers_all_get_through` |
+//! | `move_up` calls nobody | `two_senders_and_two_receivers_all_get_through` |
+//! | `close` refuses no sender | `a_value_is_taken_or_comes_back_when_the_receiver_goes` |
+//! | `close` calls no receiver | `a_close_in_the_middle_of_a_rendezvous_leaves_both_of_one_mind`, `a_receiver_learns_that_the_last_sender_has_gone` |
+//! | `close_and_empty` does not empty, or empties without closing before | `nothing_stays_in_a_queue_without_a_receiver` |
+//! | `leave_receivers` does not pass the call on | `a_call_passes_on_when_the_one_called_goes`, `two_calls_do_not_become_one` |
+//! | `leave_senders` loses the value | `a_value_that_is_taken_back_is_not_received` |
+//! | `Line::remove` leaves the waiter in line | `a_value_that_is_taken_back_is_not_received`, and others |
+//! | one who was called does not get in line again | `one_who_is_overtaken_keeps_its_place` |
+//! | `call_first` calls those who came again last | `one_who_is_overtaken_keeps_its_place` |
+//! | one who came again and goes stays counted | `one_who_is_overtaken_keeps_its_place`, `who_waits_behind_one_that_does_not_come_is_called_at_last` |
+//! | `look_after` calls nobody | `who_waits_behind_one_that_does_not_come_is_called_at_last` |
+//! | the drop of a `Sender` reads the count and writes it in two steps | `the_last_of_two_senders_closes_after_its_value`, `an_upgrade_keeps_the_channel_open_or_fails` |
+//! | `upgrade` counts up from zero, or in two steps | `an_upgrade_keeps_the_channel_open_or_fails` |
+//! | oneshot: `send`, or the sender's drop, wakes nobody | `a_single_value_is_received`; `a_single_receiver_learns_that_nothing_will_come` |
+//! | oneshot: `poll` releases the lock between its look and its waker | both of these |
+//! | oneshot: `send` does not look whether the receiver is there | `a_single_value_comes_back_or_goes_with_its_receiver` |
+//! | oneshot: the receiver's drop says nothing, or wakes nobody; `close` wakes nobody; `Closed` releases the lock between its look and its waker | `a_single_sender_learns_that_nobody_needs_the_value` |
 
 use super::{
     Receiver, Sender, TryRecvError, TrySendError, buffered, oneshot,
