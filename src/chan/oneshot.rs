@@ -168,13 +168,13 @@ impl<T> Receiver<T> {
     /// [`is_closed`](Sender::is_closed) and [`closed`](Sender::closed).
     pub fn close(&mut self) {
         if !self.over {
-            let waker = self.shared.with(|state| {
+            let (_own, closes) = self.shared.with(|state| {
                 state.receiver = false;
                 // Nothing can come any more.
                 state.sender = false;
-                state.closes.take()
+                (state.receives.take(), state.closes.take())
             });
-            waker.into_iter().for_each(wake);
+            closes.into_iter().for_each(wake);
         }
     }
 }

@@ -20,7 +20,7 @@
 //! # Calls
 //!
 //! A receiver is called at most once for each time that it gets in line. *Always so, when the lock is released: as many receivers have been called
-//! and have not come yet as there are values to take, or nobody is in line.* A value that comes calls one; one that is called and goes away (dropped, or it
+//! and have not come yet as there are values to take (in the queue, or with senders in line where there is none), or nobody is in line.* A value that comes calls one; one that is called and goes away (dropped, or it
 //! was an arm of a select that did something else) calls the next if there is something to take; one that is called and
 //! comes either takes a value or finds none. A receiver that runs anyway and takes a value leaves one called too many, which
 //! finds nothing and gets in line again.
@@ -48,6 +48,7 @@ use std::{
     fmt,
     mem::{self, ManuallyDrop},
     ops::{Deref, DerefMut},
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
@@ -71,6 +72,10 @@ pub(crate) struct Shared<T> {
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above. No reference to a value is given out.
 unsafe impl<T: Send> Sync for Shared<T> {}
+
+// A panic leaves nothing half-done: no code of others runs under the lock.
+impl<T> UnwindSafe for Shared<T> {}
+impl<T> RefUnwindSafe for Shared<T> {}
 
 /// What the lock guards.
 #[repr(C)]
