@@ -182,3 +182,21 @@ fn a_receiver_that_is_called_and_not_polled_holds_up_nobody() {
         gambol::block_on(sends).unwrap().unwrap();
     }
 }
+
+#[test]
+fn a_sender_learns_that_nobody_listens() {
+    let (tx, rx) = chan::buffered::<u8>(1);
+    let mut given_up = Box::pin(tx.closed());
+    let mut waits = pin!(tx.closed());
+    assert!(poll_once(given_up.as_mut()).is_pending() && poll_once(waits.as_mut()).is_pending());
+    drop(given_up);
+    let watches = gambol::spawn({
+        let tx = tx.clone();
+        async move { tx.closed().await }
+    });
+    assert!(poll_once(waits.as_mut()).is_pending());
+    drop(rx);
+    gambol::block_on(watches).unwrap();
+    assert!(poll_once(waits.as_mut()).is_ready());
+    assert_eq!(tx.closed().now_or_never(), Some(()));
+}

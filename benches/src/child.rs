@@ -4,9 +4,11 @@
 //! watchdog, so that whatever `callgrind`, `perf stat` or `strace -c -f` counts belongs to them or to start and end.
 
 use crate::args::{Args, Failure};
-use crate::rt::Peer;
+use crate::go::Go;
+use crate::peer::{Peer, Road};
 use crate::workload::{Order, Setting, Workload};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -18,25 +20,30 @@ const FIGURES: &str = "figures";
 
 /// What a child is to measure.
 #[derive(Clone, Copy)]
-pub struct Measurement {
+pub struct Measurement<'a> {
     pub workload: &'static Workload,
     pub peer: &'static Peer,
     pub workers: usize,
     pub ops: u64,
     /// After so many seconds the child gives up.
     pub limit: u64,
+    /// The Go program, if it could be built.
+    pub go: Option<&'a Go>,
 }
 
-impl Measurement {
+impl Measurement<'_> {
+    /// Whether the peer has the thing, and is here.
+    pub fn is_possible(&self) -> bool {
+        match (self.peer.road)(self.workload.kind) {
+            None => false,
+            Some(Road::Here(_)) => true,
+            Some(Road::Go(_)) => self.go.is_some(),
+        }
+    }
+
     /// Runs it in a child process and returns the workload's figures.
     pub fn run(&self) -> Result<Vec<f64>, Failure> {
-        let numbers = [self.workers as u64, self.ops, self.limit].map(|number| number.to_string());
-        let output = Command::new(std::env::current_exe()?)
-            .args([MEASURE, self.workload.name, self.peer.name])
-            .args(numbers)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()?;
+        let output = self.command()?.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
         // The figures count only if the process also ended well: the end of a runtime is part of it.
         if !output.status.success() {
             return Err(format!("the measuring process failed: {}", output.status).into());
@@ -54,13 +61,24 @@ impl Measurement {
         }
         Ok(figures)
     }
+
+    fn command(&self) -> Result<Command, Failure> {
+        if let (Some(Road::Go(words)), Some(go)) = ((self.peer.road)(self.workload.kind), self.go) {
+            let order = Order { workload: self.workload, ops: self.ops, setting: Setting::Measured };
+            return Ok(go.measure(&words, self.workers, &order, self.limit));
+        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([MEASURE, self.workload.name, self.peer.name]);
+        command.args([self.workers as u64, self.ops, self.limit].map(|number| number.to_string()));
+        Ok(command)
+    }
 }
 
-/// `measure <workload> <runtime> <workers> <ops> <limit>`
+/// `measure <workload> <peer> <workers> <ops> <limit>`
 pub fn measure(words: &[String]) -> Result<(), Failure> {
     let mut args = Args::new(words);
     let workload = one(&args.word::<String>("the workload")?)?;
-    let peer = Peer::find(&args.word::<String>("the runtime")?)?;
+    let peer = Peer::find(&args.word::<String>("the peer")?)?;
     let workers = args.word("the number of workers")?;
     let ops = args.word("the number of operations")?;
     let limit = args.word("the limit")?;
@@ -72,24 +90,39 @@ pub fn measure(words: &[String]) -> Result<(), Failure> {
         eprintln!("{} on {} did not end within {limit} s", workload.name, peer.name);
         std::process::exit(1);
     });
-    let figures = (peer.run)(workers, &Order { workload, ops, setting: Setting::Measured })?;
+    let Some(Road::Here(run)) = (peer.road)(workload.kind) else {
+        return Err(absent(peer, workload));
+    };
+    let figures = run(workers, &Order { workload, ops, setting: Setting::Measured })?;
     let figures: Vec<_> = figures.iter().map(f64::to_string).collect();
     println!("{FIGURES} {}", figures.join(" "));
     Ok(())
 }
 
-/// `op <workload> <runtime> <n> [--workers n] [--listen address]`
+/// `op <workload> <peer> <n> [--workers n] [--listen address] [--go path]`
 pub fn op(words: &[String]) -> Result<(), Failure> {
     let mut args = Args::new(words);
     let workers = args.option("--workers")?.unwrap_or(1);
     let listen = args.option("--listen")?.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let go: Option<PathBuf> = args.option("--go")?;
     let workload = one(&args.word::<String>("the workload")?)?;
-    let peer = Peer::find(&args.word::<String>("the runtime")?)?;
+    let peer = Peer::find(&args.word::<String>("the peer")?)?;
     let ops = args.word("the number of operations")?;
     args.finish()?;
 
-    (peer.run)(workers, &Order { workload, ops, setting: Setting::Bare { listen } })?;
-    Ok(())
+    let order = Order { workload, ops, setting: Setting::Bare { listen } };
+    match (peer.road)(workload.kind) {
+        None => Err(absent(peer, workload)),
+        Some(Road::Here(run)) => run(workers, &order).map(drop),
+        Some(Road::Go(words)) => {
+            let go = Go::built(go)?.ok_or("there is no go in PATH; --go names one")?;
+            Err(go.become_it(&words, workers, &order))
+        }
+    }
+}
+
+fn absent(peer: &Peer, workload: &Workload) -> Failure {
+    format!("{} has no {}", peer.name, workload.name).into()
 }
 
 fn one(name: &str) -> Result<&'static Workload, Failure> {

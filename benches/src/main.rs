@@ -7,9 +7,15 @@
 //! Not criterion: it measures one process for long and compares with an earlier run; what counts here is the ratio to a
 //! peer measured seconds ago on the same machine.
 //!
-//! Where to go next: `workload` for what is measured, `rt` for how each runtime is used, `probe` for the turns.
+//! Where to go next: `workload` for what is measured, `peer` for the columns, `rt` and `chan` for how each is used, `probe`
+//! for the turns.
 
 // What is measured, and on what.
+mod cancel; // trees of cancellation behind one trait
+mod chan; // the channels behind one trait
+mod go; // the programs in Go
+mod lock; // the mutexes behind one trait
+mod peer; // the columns, and what each of them has
 mod rt; // the runtimes behind one trait
 mod workload; // one noun per file
 
@@ -36,8 +42,8 @@ mod files;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
-       gambol-benches op <workload> <runtime> <n> [--workers n] [--listen address]
+usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
+       gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]

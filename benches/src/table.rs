@@ -1,10 +1,11 @@
-//! The table: a row for each figure at each number of workers, a column for each runtime with the median and the spread,
-//! and the ratio of our median to the best peer's.
+//! The table: a row for each figure at each number of workers, a column for each peer with the median and the spread, and
+//! the ratio of our median to the best peer's.
 //!
-//! Columns have fixed widths, so that a row can be printed as soon as it is known.
+//! Columns have fixed widths, so that a row can be printed as soon as it is known. Where other peers begin
+//! to have the thing, there is a new head.
 
 use crate::figure::{Better, Figure};
-use crate::rt::{OURS, Peer};
+use crate::peer::{OURS, Peer};
 
 /// The measurements of one figure.
 pub struct Row {
@@ -16,19 +17,27 @@ pub struct Row {
 
 struct Column {
     name: &'static str,
+    /// Whether the peer has the thing.
+    is_possible: bool,
     samples: Vec<f64>,
 }
 
 /// Prints the line above the rows.
 pub fn print_head(peers: &[&Peer]) {
-    let names: String = peers.iter().map(|peer| format!("  {:<24}", peer.name)).collect();
+    let names: String = peers.iter().map(|peer| format!("  {:<22}", peer.name)).collect();
     println!("{:<22} {:>7}  {:<5}{names}  {OURS} / best peer", "workload", "workers", "unit");
 }
 
 impl Row {
     /// A row without samples.
-    pub fn new(workload: &str, workers: usize, figure: &'static Figure, peers: &[&'static Peer]) -> Self {
-        let columns = peers.iter().map(|peer| Column { name: peer.name, samples: Vec::new() }).collect();
+    pub fn new(
+        workload: &str,
+        workers: usize,
+        figure: &'static Figure,
+        peers: impl Iterator<Item = (&'static Peer, bool)>,
+    ) -> Self {
+        let column = |(peer, is_possible): (&Peer, bool)| Column { name: peer.name, is_possible, samples: Vec::new() };
+        let columns = peers.map(column).collect();
         Row { label: format!("{workload} {}", figure.name), workers, figure, columns }
     }
 
@@ -39,8 +48,8 @@ impl Row {
 
     /// Prints the row.
     pub fn print(&self) {
-        let columns: String = self.columns.iter().map(|column| format!("  {:<24}", column.text())).collect();
-        let ratio = self.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let columns: String = self.columns.iter().map(|column| format!("  {:<22}", column.text())).collect();
+        let ratio = self.ratio().map_or("-".to_owned(), |(ratio, best)| format!("{ratio:.2} ({best})"));
         println!("{:<22} {:>7}  {:<5}{columns}  {ratio}", self.label, self.workers, self.figure.unit);
     }
 
@@ -51,15 +60,17 @@ impl Row {
         broken.then(|| format!("{} at {} workers must be 0", self.label, self.workers))
     }
 
-    fn ratio(&self) -> Option<f64> {
+    /// Our median divided by the best peer's, and who that is.
+    fn ratio(&self) -> Option<(f64, &'static str)> {
         let ours = self.columns.iter().find(|column| column.name == OURS)?.median()?;
-        let theirs = self.columns.iter().filter(|column| column.name != OURS).filter_map(Column::median);
-        let best = match self.figure.better {
-            Better::Lower => theirs.min_by(f64::total_cmp)?,
-            Better::Higher => theirs.max_by(f64::total_cmp)?,
+        let theirs = self.columns.iter().filter(|column| column.name != OURS);
+        let theirs = theirs.filter_map(|column| Some((column.median()?, column.name)));
+        let (best, name) = match self.figure.better {
+            Better::Lower => theirs.min_by(|(one, _), (other, _)| one.total_cmp(other))?,
+            Better::Higher => theirs.max_by(|(one, _), (other, _)| one.total_cmp(other))?,
             Better::Zero => return None,
         };
-        Some(ours / best)
+        Some((ours / best, name))
     }
 }
 
@@ -70,7 +81,7 @@ impl Column {
 
     fn text(&self) -> String {
         let Some(median) = self.median() else {
-            return "failed".to_owned();
+            return if self.is_possible { "failed" } else { "-" }.to_owned();
         };
         let least = self.samples.iter().copied().fold(f64::INFINITY, f64::min);
         let most = self.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -5,20 +5,39 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+/// Without Go, which is not asked for where tests run.
 fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_gambol-benches"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_gambol-benches"));
+    program.env("GO", "");
+    program
 }
 
 #[test]
-fn every_workload_does_its_work_on_every_runtime() {
+fn every_workload_does_its_work_on_every_peer() {
     let output = program().args(["probe", "--reps", "1", "--scale", "0.001"]).output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
     assert!(!table.contains("failed"), "{table}");
-    for row in ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "echo", "memory"] {
+    let tasks = ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "echo", "memory"];
+    let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve", "select-8"];
+    let others = ["mutex-short", "mutex-held", "cancel-tree", "cancel-waiters"];
+    for row in tasks.iter().chain(&channels).chain(&others) {
         assert!(table.contains(&format!("\n{row} ")), "no {row} in {table}");
     }
+}
+
+#[test]
+fn a_peer_without_the_thing_shows_a_dash() {
+    let words = ["probe", "--only", "message-4:4-0", "--peers", "go,tokio,kanal", "--workers", "1", "--scale", "0.001"];
+    let output = program().args(words).args(["--reps", "1"]).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{table}");
+    let row = table.lines().find(|line| line.starts_with("message-4:4-0")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    // No Go here, one receiver only in tokio, and none of ours to divide.
+    assert_eq!((cells[3], cells[4], cells.last().copied()), ("-", "-", Some("-")), "{table}");
+    assert!(table.contains("go        none"), "{table}");
 }
 
 #[test]
@@ -41,10 +60,27 @@ fn what_is_not_understood_is_refused() {
         &["probe", "--workers", "0"],
         &["op", "sleep", "tokio", "1"],
         &["op", "spawn", "tokio"],
+        &["op", "spawn", "kanal", "1"],
+        &["op", "message-4:4-1", "tokio", "1"],
+        &["op", "ring", "go", "1"],
         &["bulk", "--roads", "nothing"],
         &[],
     ] {
         assert!(!program().args(words).output().unwrap().status.success(), "{words:?}");
+    }
+}
+
+#[test]
+fn op_carries_out_what_belongs_to_channels() {
+    for words in [
+        ["message-4:1-1", "smol"],
+        ["pingpong-1", "crossbeam"],
+        ["select-4", "gambol"],
+        ["mutex-held", "tokio"],
+        ["cancel-waiters", "gambol"],
+    ] {
+        let output = program().arg("op").args(words).args(["100", "--workers", "2"]).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -42,23 +42,26 @@ impl Spent {
 pub fn spend(cx: &mut Context<'_>) -> Poll<Spent> {
     context::with(|context| match context.budget.get() {
         UNLIMITED => Poll::Ready(Spent(())),
-        0 => {
-            let refused = context.refused.get() + 1;
-            if refused == PATIENCE {
-                context.refused.set(0);
-                context.budget.set(FULL - 1);
-                return Poll::Ready(Spent(()));
-            }
-            context.refused.set(refused);
-            context.count_budget_yield();
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
+        0 => refuse(context, cx),
         left => {
             context.budget.set(left - 1);
             Poll::Ready(Spent(()))
         }
     })
+}
+
+#[cold]
+fn refuse(context: &context::Context, cx: &mut Context<'_>) -> Poll<Spent> {
+    let refused = context.refused.get() + 1;
+    if refused == PATIENCE {
+        context.refused.set(0);
+        context.budget.set(FULL - 1);
+        return Poll::Ready(Spent(()));
+    }
+    context.refused.set(refused);
+    context.count_budget_yield();
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Runs `f` without a limit; what was left before is left afterwards.

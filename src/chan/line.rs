@@ -235,6 +235,12 @@ impl<V> Line<V> {
     }
 }
 
+impl<V> Default for Line<V> {
+    fn default() -> Line<V> {
+        Line::new()
+    }
+}
+
 /// Receivers: they are called, and come to take what there is.
 impl Line<()> {
     /// Calls the first in line. None: nobody is. Some(None): it is awake already.
@@ -253,6 +259,22 @@ impl Line<()> {
         while let Some(waker) = self.call_first() {
             wakers.extend(waker);
         }
+    }
+
+    /// Gets in line, or stays there, for a future of its own that is polled with `waker`. False: come again with a clone of that in
+    /// `new`.
+    pub(crate) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker, new: &mut Option<Waker>) -> bool {
+        match place.as_ref().map(|place| self.look(place, waker, new)) {
+            Some(Found::InLine) => return true,
+            Some(Found::Stale) => return false,
+            Some(Found::Called) | None => {}
+        }
+        let Some(waker) = new.take() else { return false };
+        match place {
+            Some(place) => self.rejoin(place, Waiter::Task(waker)),
+            None => *place = Some(self.push(Waiter::Task(waker), ())),
+        }
+        true
     }
 
     /// A waiter that was called has come, and done what it was called for.

@@ -55,7 +55,7 @@ mod sender;
 pub use receiver::{Receiver, WeakReceiver};
 pub use recv::Receiving;
 pub use send::Sending;
-pub use sender::{Sender, WeakSender};
+pub use sender::{Closed, Sender, WeakSender};
 
 // Receives and sends as arms of a `select!`.
 mod arms;

@@ -11,12 +11,13 @@ const CHUNK: usize = 16 * 1024;
 
 /// See the head of this file.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Queue<T> {
     front: VecDeque<T>,
-    /// What comes behind `front`, and is empty if that is. None of these is empty.
-    rest: VecDeque<VecDeque<T>>,
     /// How many values stand in `rest`.
     behind: usize,
+    /// What comes behind `front`, and is empty if that is. None of these is empty.
+    rest: VecDeque<VecDeque<T>>,
 }
 
 impl<T> Queue<T> {

@@ -117,6 +117,15 @@ impl<T> Sender<T> {
         self.shared.is_closed()
     }
 
+    /// Completes when the channel is closed: nobody needs what would be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub fn closed(&self) -> Closed<'_, T> {
+        Closed { channel: &self.shared, place: None }
+    }
+
     /// Values that were sent and not received.
     pub fn len(&self) -> usize {
         self.shared.len()
@@ -277,5 +286,45 @@ impl<T> Clone for WeakSender<T> {
 impl<T> fmt::Debug for WeakSender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shared.debug("WeakSender", f)
+    }
+}
+
+/// Completes when a channel is closed; see [`Sender::closed`].
+///
+/// # Cancel safety
+///
+/// Nothing is lost.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct Closed<'a, T> {
+    channel: &'a Shared<T>,
+    place: Option<Place>,
+}
+
+impl<T> Future for Closed<'_, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let spent = ready!(spend(cx));
+        let polled = this.channel.poll_closed(&mut this.place, cx);
+        if polled.is_pending() {
+            spent.refund();
+            park(Reason::ChanSend);
+        }
+        polled
+    }
+}
+
+impl<T> Drop for Closed<'_, T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.channel.leave_watchers(place);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Closed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed").field("waits", &self.place.is_some()).finish_non_exhaustive()
     }
 }

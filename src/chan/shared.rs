@@ -52,13 +52,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// See the head of this file.
+/// See the head of this file. In this order, so that what each operation touches lies together.
+#[repr(C)]
 pub(crate) struct Shared<T> {
     word: Word,
-    /// Under the lock.
-    state: UnsafeCell<State<T>>,
     /// What the channel holds without a receiver; `usize::MAX` without a limit.
     capacity: usize,
+    /// Under the lock.
+    state: UnsafeCell<State<T>>,
     /// Handles. Who brings one of them to zero closes the channel.
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
@@ -72,16 +73,19 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// What the lock guards.
+#[repr(C)]
 pub(crate) struct State<T> {
     queue: Queue<T>,
-    capacity: usize,
-    closed: bool,
-    pub(super) senders: Line<T>,
-    pub(super) receivers: Line<()>,
     /// Whether a value was taken since patience was last asked for.
     taken: bool,
     /// Whether the channel is being looked after (`patience.rs`).
     patience: bool,
+    closed: bool,
+    capacity: usize,
+    pub(super) receivers: Line<()>,
+    pub(super) senders: Line<T>,
+    /// Who waits for the end, once somebody has.
+    watchers: Option<Box<Line<()>>>,
     /// Where the values come from, if that is no sender.
     attached: Option<Attached>,
 }
@@ -214,21 +218,6 @@ impl<T> State<T> {
         }
     }
 
-    /// Step 2 of receiving, for a future of its own that is polled with `waker`. False: come again with a clone of that in `new`.
-    fn wait_to_receive(&mut self, place: &mut Option<Place>, waker: &Waker, new: &mut Option<Waker>) -> bool {
-        match place.as_ref().map(|place| self.receivers.look(place, waker, new)) {
-            Some(Found::InLine) => return true,
-            Some(Found::Stale) => return false,
-            Some(Found::Called) | None => {}
-        }
-        let Some(waker) = new.take() else { return false };
-        match place {
-            Some(place) => self.receivers.rejoin(place, Waiter::Task(waker)),
-            None => *place = Some(self.receivers.push(Waiter::Task(waker), ())),
-        }
-        true
-    }
-
     /// A receiver goes away, with whatever it did.
     pub(crate) fn leave_receivers(&mut self, place: Place, owed: &mut Owed) -> Left<()> {
         let left = self.receivers.remove(place);
@@ -312,6 +301,7 @@ impl<T> Shared<T> {
             receivers: Line::new(),
             taken: false,
             patience: false,
+            watchers: None,
             attached: None,
         };
         Shared {
@@ -421,7 +411,7 @@ impl<T> Shared<T> {
                 drop(left);
                 return Poll::Ready(value);
             }
-            if state.wait_to_receive(place, cx.waker(), &mut waker) {
+            if state.receivers.wait(place, cx.waker(), &mut waker) {
                 return Poll::Pending;
             }
             drop(state);
@@ -531,6 +521,7 @@ impl<T> Shared<T> {
     }
 
     /// Step 3 of sending.
+    #[inline(never)]
     fn poll_sent(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
         let mut waker = None;
         loop {
@@ -588,9 +579,36 @@ impl<T> Shared<T> {
         let closes = !mem::replace(&mut state.closed, true);
         state.senders.refuse_all(&mut wakers);
         state.receivers.call_all(&mut wakers);
+        if let Some(watchers) = &mut state.watchers {
+            watchers.call_all(&mut wakers);
+        }
         drop(state);
         wakers.into_iter().for_each(wake);
         closes
+    }
+
+    /// Waits until the channel is closed, in line at `place`.
+    pub(crate) fn poll_closed(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        let mut waker = Some(cx.waker().clone());
+        let mut state = self.lock();
+        if state.closed {
+            return Poll::Ready(());
+        }
+        let waits = state.watchers.get_or_insert_default().wait(place, cx.waker(), &mut waker);
+        drop(state);
+        debug_assert!(waits, "a waker was brought, and nobody is called before the end");
+        Poll::Pending
+    }
+
+    /// Somebody who has waited in `poll_closed` goes away.
+    pub(crate) fn leave_watchers(&self, place: Place) {
+        let mut state = self.lock();
+        let left = state.watchers.as_mut().map(|watchers| watchers.remove(place));
+        drop(state);
+        drop(left);
     }
 
     /// Nobody will receive any more.

@@ -2,7 +2,7 @@
 //!
 //! Workloads run in a spawned task, as for the others: a future in `block_on` is polled on the calling thread.
 
-use super::{Listener, Runtime, Stream};
+use super::{Listener, Runtime, Stream, Tasks};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use gambol::net::{TcpListener, TcpStream};
 use gambol::task::JoinHandle;
@@ -26,11 +26,8 @@ impl<T: Send + 'static> Future for Join<T> {
     }
 }
 
-impl Runtime for Gambol {
-    const NAME: &'static str = super::OURS;
-
+impl Tasks for Gambol {
     type Join<T: Send + 'static> = Join<T>;
-    type Listener = TcpListener;
 
     fn start(workers: usize) -> Self {
         Gambol(gambol::runtime::Runtime::builder().workers(workers).build().expect("gambol starts"))
@@ -53,6 +50,10 @@ impl Runtime for Gambol {
     {
         Join(gambol::spawn(future))
     }
+}
+
+impl Runtime for Gambol {
+    type Listener = TcpListener;
 
     fn spawn_detached<F>(future: F)
     where

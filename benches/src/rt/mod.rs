@@ -1,64 +1,36 @@
 //! The runtimes behind one trait, each used as its users would use it, at its best setting.
 //!
 //! The trait is dispatched statically: a workload is generic over its runtime and is compiled once for each, so nothing
-//! of the harness sits between the workload and the runtime. The one function pointer is in [`Peer`], outside of all
-//! that is measured.
+//! of the harness sits between the workload and the runtime. The one function pointer is in
+//! [`Peer`](crate::peer::Peer), outside of all that is measured.
 //!
-//! Adding a runtime: a file beside this one, and a line in [`PEERS`].
+//! There are two traits, because plain threads are a peer in the channels' rows: they can do what [`Tasks`] asks, and
+//! nothing more of [`Runtime`].
+//!
+//! Adding a runtime: a file beside this one, and a line in [`PEERS`](crate::peer::PEERS).
 
 mod gambol;
 mod smol;
+mod threads;
 mod tokio;
 
-use crate::args::Failure;
-use crate::workload::{self, Order};
+pub use self::gambol::Gambol;
+pub use self::smol::Smol;
+pub use self::threads::Threads;
+pub use self::tokio::Tokio;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// All runtimes, in the order of the table's columns.
-pub const PEERS: &[Peer] =
-    &[Peer::of::<self::gambol::Gambol>(), Peer::of::<self::tokio::Tokio>(), Peer::of::<self::smol::Smol>()];
-
-/// The name of the runtime that the others are compared with.
-pub const OURS: &str = "gambol";
-
-/// A runtime that can be chosen by name.
-pub struct Peer {
-    /// As it is written on the command line and over the table.
-    pub name: &'static str,
-    /// Starts the runtime with so many workers and carries out the order on it.
-    pub run: fn(usize, &Order) -> Result<Vec<f64>, Failure>,
-}
-
-impl Peer {
-    const fn of<R: Runtime>() -> Self {
-        Peer { name: R::NAME, run: |workers, order| workload::carry_out(&R::start(workers), order) }
-    }
-
-    /// Finds a runtime by its name.
-    pub fn find(name: &str) -> Result<&'static Peer, Failure> {
-        PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| {
-            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
-            format!("there is no runtime `{name}`; there are: {}", known.join(", ")).into()
-        })
-    }
-}
-
-/// What a workload may ask of a runtime.
+/// What spawns and joins.
 ///
 /// The functions without `self` are called inside a task and mean the task's runtime. A process starts one runtime at
 /// most.
-pub trait Runtime: Sized + 'static {
-    /// As it is written on the command line and over the table.
-    const NAME: &'static str;
-
+pub trait Tasks: Sized + 'static {
     /// What a spawn returns: a future of the task's output, that panics if the task did.
     type Join<T: Send + 'static>: Future<Output = T> + Send + 'static;
-
-    /// A listening TCP socket.
-    type Listener: Listener;
 
     /// Starts a runtime with so many worker threads; the calling thread is not one of them.
     fn start(workers: usize) -> Self;
@@ -83,6 +55,12 @@ pub trait Runtime: Sized + 'static {
     fn spawn<F>(future: F) -> Self::Join<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static;
+}
+
+/// What a workload may ask of a runtime beyond that.
+pub trait Runtime: Tasks {
+    /// A listening TCP socket.
+    type Listener: Listener;
 
     /// Spawns a task that nobody will join.
     fn spawn_detached<F>(future: F)

@@ -7,7 +7,7 @@
 //!
 //! Sockets are `Async<TcpStream>` directly, without async-net's wrapper around it.
 
-use super::{Listener, Runtime, Stream};
+use super::{Listener, Runtime, Stream, Tasks};
 use async_executor::{StaticExecutor, Task};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
@@ -21,11 +21,8 @@ static EXECUTOR: StaticExecutor = StaticExecutor::new();
 /// The started executor. Its threads live as long as the process.
 pub struct Smol(());
 
-impl Runtime for Smol {
-    const NAME: &'static str = "smol";
-
+impl Tasks for Smol {
     type Join<T: Send + 'static> = Task<T>;
-    type Listener = Async<TcpListener>;
 
     fn start(workers: usize) -> Self {
         for index in 0..workers {
@@ -54,6 +51,10 @@ impl Runtime for Smol {
     {
         EXECUTOR.spawn(future)
     }
+}
+
+impl Runtime for Smol {
+    type Listener = Async<TcpListener>;
 
     fn spawn_detached<F>(future: F)
     where

@@ -3,7 +3,7 @@
 //! Workloads run in a spawned task: a future in `block_on` runs on the calling thread, outside of the scheduler, where
 //! spawns and wakes take the slow road. Nobody who measures would do that.
 
-use super::{Listener, Runtime, Stream};
+use super::{Listener, Runtime, Stream, Tasks};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,11 +27,8 @@ impl<T> Future for Join<T> {
     }
 }
 
-impl Runtime for Tokio {
-    const NAME: &'static str = "tokio";
-
+impl Tasks for Tokio {
     type Join<T: Send + 'static> = Join<T>;
-    type Listener = TcpListener;
 
     fn start(workers: usize) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -56,6 +53,10 @@ impl Runtime for Tokio {
     {
         Join(tokio::spawn(future))
     }
+}
+
+impl Runtime for Tokio {
+    type Listener = TcpListener;
 
     fn spawn_detached<F>(future: F)
     where

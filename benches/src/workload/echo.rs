@@ -5,7 +5,7 @@
 //! so that the server's CPU time is the server's. It connects, warms the server up and says so; then the clocks start.
 //! Rates depend on the cores that both share; CPU time hardly does, and is the figure to trust on a busy machine.
 
-use super::{Kind, Order, Setting, Workload, check};
+use super::{Kind, Order, RuntimeKind, Setting, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::load;
@@ -24,7 +24,7 @@ pub const MESSAGE: usize = 64;
 
 pub const WORKLOAD: Workload = Workload {
     name: "echo",
-    kind: Kind::Echo,
+    kind: Kind::Runtime(RuntimeKind::Echo),
     ops: 250_000,
     figures: &[Figure::rate("rate", "k/s"), Figure::cost("server cpu", "s/M")],
 };

@@ -4,7 +4,7 @@
 //! allocator adds, and what the queues keep of their peak. A task spawns all of them without a pause, as a careless
 //! program does.
 
-use super::{Kind, Workload};
+use super::{Kind, RuntimeKind, Workload};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::resident;
@@ -18,8 +18,12 @@ const LONG: Duration = Duration::from_secs(3600);
 /// How often the waiting thread looks whether all were polled, and how long the last poll has to end.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub const WORKLOAD: Workload =
-    Workload { name: "memory", kind: Kind::Memory, ops: 1_000_000, figures: &[Figure::cost("sleeping task", "bytes")] };
+pub const WORKLOAD: Workload = Workload {
+    name: "memory",
+    kind: Kind::Runtime(RuntimeKind::Memory),
+    ops: 1_000_000,
+    figures: &[Figure::cost("sleeping task", "bytes")],
+};
 
 /// Tasks that were polled. A static, so that it adds nothing to a task.
 static POLLED: AtomicU64 = AtomicU64::new(0);

@@ -1,11 +1,20 @@
 //! What is measured. Each file holds one workload: what it is for, how often it runs, its figures, and the code, generic
-//! over the runtime. Every workload checks its own result and fails rather than report a figure for work not done.
+//! over the runtime, the channels, the lock or the tree. Every workload checks its own result and fails rather than report
+//! a figure for work not done.
 //!
-//! Adding a workload: a file beside these, a [`Kind`], a line in [`WORKLOADS`] and one in [`carry_out`].
+//! Adding a workload: a file beside these, a [`Kind`], a line in [`WORKLOADS`] and one in the function that carries out its
+//! kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
+mod cancel;
 mod echo;
 mod memory;
+mod message;
+mod mutex;
 mod outside;
+mod pingpong;
+mod ring;
+mod select;
+mod sieve;
 mod sleep;
 mod spawn;
 mod timeout;
@@ -13,12 +22,18 @@ mod token;
 mod yields;
 
 use crate::args::Failure;
+use crate::cancel::Cancel;
+use crate::chan::{Channels, Select};
 use crate::figure::Figure;
+use crate::lock::Lock;
 use crate::rt::Runtime;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use cancel::Waiters;
 pub use echo::{CONNECTIONS, MESSAGE};
+pub use message::Shape;
+pub use mutex::Section;
 
 /// All workloads, in the order of the table's rows.
 pub const WORKLOADS: &[Workload] = &[
@@ -33,6 +48,29 @@ pub const WORKLOADS: &[Workload] = &[
     sleep::TWENTY_MILLIS,
     echo::WORKLOAD,
     memory::WORKLOAD,
+    message::ONE_TO_ONE_AT_0,
+    message::ONE_TO_ONE_AT_1,
+    message::ONE_TO_ONE_AT_128,
+    message::ONE_TO_ONE_UNBOUNDED,
+    message::FOUR_TO_ONE_AT_0,
+    message::FOUR_TO_ONE_AT_1,
+    message::FOUR_TO_ONE_AT_128,
+    message::FOUR_TO_ONE_UNBOUNDED,
+    message::FOUR_TO_FOUR_AT_0,
+    message::FOUR_TO_FOUR_AT_1,
+    message::FOUR_TO_FOUR_AT_128,
+    message::FOUR_TO_FOUR_UNBOUNDED,
+    pingpong::AT_0,
+    pingpong::AT_1,
+    ring::WORKLOAD,
+    sieve::WORKLOAD,
+    select::OF_TWO,
+    select::OF_FOUR,
+    select::OF_EIGHT,
+    mutex::SHORT,
+    mutex::HELD,
+    cancel::TREE,
+    cancel::WAITERS,
 ];
 
 /// A workload that can be chosen by name.
@@ -47,9 +85,24 @@ pub struct Workload {
     pub figures: &'static [Figure],
 }
 
-/// The code of a workload, with what tells its variants apart.
+/// The code of a workload, with what tells its variants apart: by what it asks for of a peer.
 #[derive(Clone, Copy)]
 pub enum Kind {
+    /// A runtime.
+    Runtime(RuntimeKind),
+    /// Channels.
+    Channel(ChannelKind),
+    /// Channels with a select over so many.
+    Select { width: usize },
+    /// A mutex.
+    Lock(Section),
+    /// A tree of cancellation.
+    Cancel(Waiters),
+}
+
+/// The code of a workload that asks for a runtime alone.
+#[derive(Clone, Copy)]
+pub enum RuntimeKind {
     Spawn,
     Outside,
     Yields,
@@ -60,7 +113,17 @@ pub enum Kind {
     Memory,
 }
 
+/// The code of a workload that asks for channels.
+#[derive(Clone, Copy)]
+pub enum ChannelKind {
+    Message(Shape),
+    PingPong { capacity: usize },
+    Ring,
+    Sieve,
+}
+
 /// One workload to carry out in this process.
+#[derive(Clone, Copy)]
 pub struct Order {
     pub workload: &'static Workload,
     pub ops: u64,
@@ -92,26 +155,102 @@ impl Workload {
     }
 }
 
-/// Carries out an order and returns the workload's figures.
-pub fn carry_out<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure> {
-    match order.workload.kind {
-        Kind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
-        Kind::Outside => warmed(order, |ops| outside::run(rt, ops)),
-        Kind::Yields => warmed(order, |ops| yields::run(rt, ops)),
-        Kind::Token => warmed(order, |ops| token::run(rt, ops)),
-        Kind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
-        Kind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
-        Kind::Echo => echo::run(rt, order),
-        Kind::Memory => memory::run(rt, order.ops),
+/// Carries out an order for a runtime and returns the workload's figures.
+pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure> {
+    let Kind::Runtime(kind) = order.workload.kind else {
+        return Err(order.misdirected("runtime"));
+    };
+    match kind {
+        RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
+        RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
+        RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
+        RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
+        RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
+        RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
+        RuntimeKind::Echo => echo::run(rt, order),
+        RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
     }
 }
 
+/// Carries out an order for channels.
+pub fn on_channels<C: Channels>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f64>, Failure> {
+    let Kind::Channel(kind) = order.workload.kind else {
+        return Err(order.misdirected("channels"));
+    };
+    match kind {
+        ChannelKind::Message(shape) => shortened(order, |ops| message::run::<C>(tasks, shape, ops)),
+        ChannelKind::PingPong { capacity } => shortened(order, |ops| pingpong::run::<C>(tasks, capacity, ops)),
+        ChannelKind::Ring => shortened(order, |ops| ring::run::<C>(tasks, ops)),
+        ChannelKind::Sieve => warmed(order, |ops| sieve::run::<C>(tasks, ops)),
+    }
+}
+
+/// Carries out an order for channels with a select.
+pub fn on_select<C>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f64>, Failure>
+where
+    C: Select<2> + Select<4> + Select<8>,
+{
+    match order.workload.kind {
+        Kind::Select { width } => shortened(order, |ops| select::run::<C>(tasks, width, ops)),
+        _ => Err(order.misdirected("select")),
+    }
+}
+
+/// Carries out an order for a mutex.
+pub fn on_lock<L: Lock>(rt: &L::Runtime, order: &Order) -> Result<Vec<f64>, Failure> {
+    match order.workload.kind {
+        Kind::Lock(section) => shortened(order, |ops| mutex::run::<L>(rt, section, ops)),
+        _ => Err(order.misdirected("mutex")),
+    }
+}
+
+/// Carries out an order for a tree of cancellation.
+pub fn on_cancel<C: Cancel>(rt: &C::Runtime, order: &Order) -> Result<Vec<f64>, Failure> {
+    match order.workload.kind {
+        Kind::Cancel(waiters) => warmed(order, |ops| cancel::run::<C>(rt, waiters, ops)),
+        _ => Err(order.misdirected("tree of cancellation")),
+    }
+}
+
+impl Order {
+    /// Whether a tenth of the operations comes before.
+    pub fn is_warmed_up(&self) -> bool {
+        // The tasks of `memory` would still be there.
+        self.setting == Setting::Measured && !matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory))
+    }
+
+    /// What to say if an order came to somebody who cannot carry it out.
+    fn misdirected(&self, to: &str) -> Failure {
+        format!("{} is nothing for a {to}", self.workload.name).into()
+    }
+}
+
+/// With the warm-up before.
 fn warmed(order: &Order, run: impl Fn(u64) -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
-    if order.setting == Setting::Measured {
+    if order.is_warmed_up() {
         run(order.ops.div_ceil(10))?;
     }
     run(order.ops)
 }
+
+/// The same, but whoever is slow in a hundredth of the operations does fewer of them, about [`LONG_ENOUGH`].
+///
+/// Between a message that goes round in memory and one for which threads change places there is a factor of a hundred. The
+/// cost of one operation must not depend on their number.
+fn shortened(order: &Order, run: impl Fn(u64) -> Result<Vec<f64>, Failure>) -> Result<Vec<f64>, Failure> {
+    let mut order = *order;
+    if order.is_warmed_up() {
+        let few = order.ops.div_ceil(100);
+        let start = Instant::now();
+        run(few)?;
+        let affordable = few as f64 * LONG_ENOUGH.as_secs_f64() / start.elapsed().as_secs_f64();
+        order.ops = order.ops.min(affordable as u64).max(few);
+    }
+    warmed(&order, run)
+}
+
+/// How long a measurement lasts that gets its figure from many equal operations.
+pub const LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 /// Divides `ops` among so many tasks; the shares differ by one at most.
 fn shares(ops: u64, tasks: u64) -> impl Iterator<Item = u64> {

@@ -4,7 +4,7 @@
 //! In batches, as from a worker; the thread joins them in `block_on`. The road is the shared queue and the wake-up of a
 //! worker, neither of which the spawn from a worker needs.
 
-use super::{Kind, Workload, check};
+use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -12,8 +12,12 @@ use crate::rt::Runtime;
 
 const BATCH: u64 = 1000;
 
-pub const WORKLOAD: Workload =
-    Workload { name: "outside", kind: Kind::Outside, ops: 1_000_000, figures: &[Figure::cost("", "ns")] };
+pub const WORKLOAD: Workload = Workload {
+    name: "outside",
+    kind: Kind::Runtime(RuntimeKind::Outside),
+    ops: 1_000_000,
+    figures: &[Figure::cost("", "ns")],
+};
 
 pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
     let mut tasks = Vec::with_capacity(BATCH as usize);

@@ -3,7 +3,7 @@
 //! Lateness is measured from just before the sleep is made to just after it ended, so it holds the timer's grid, the
 //! kernel's wake-up and the scheduler. Early must not happen: a `sleep` promises at least its duration.
 
-use super::{Kind, Workload, check};
+use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -20,7 +20,7 @@ pub const ONE_AND_A_HALF_MILLIS: Workload = of("sleep-1500us", Duration::from_mi
 pub const TWENTY_MILLIS: Workload = of("sleep-20ms", Duration::from_millis(20), 50);
 
 const fn of(name: &'static str, duration: Duration, ops: u64) -> Workload {
-    Workload { name, kind: Kind::Sleep(duration), ops, figures: FIGURES }
+    Workload { name, kind: Kind::Runtime(RuntimeKind::Sleep(duration)), ops, figures: FIGURES }
 }
 
 const FIGURES: &[Figure] = &[

@@ -3,7 +3,7 @@
 //! A task spawns a thousand tasks that end at once, then joins them in order, again and again. A thousand is more than
 //! any run queue of the peers holds locally, so that overflow is part of the price, as it is in a program that fans out.
 
-use super::{Kind, Workload, check};
+use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -11,8 +11,12 @@ use crate::rt::Runtime;
 
 const BATCH: u64 = 1000;
 
-pub const WORKLOAD: Workload =
-    Workload { name: "spawn", kind: Kind::Spawn, ops: 3_000_000, figures: &[Figure::cost("", "ns")] };
+pub const WORKLOAD: Workload = Workload {
+    name: "spawn",
+    kind: Kind::Runtime(RuntimeKind::Spawn),
+    ops: 3_000_000,
+    figures: &[Figure::cost("", "ns")],
+};
 
 pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, joined) = rt.run(async move {

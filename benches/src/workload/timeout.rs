@@ -3,7 +3,7 @@
 //! 64 tasks do it over and over; the future inside is pending once, so that the timer is really armed, and ready when it
 //! is polled again. Wall time and CPU time: a runtime that wakes a thread for each timer shows it in the second.
 
-use super::{Kind, Workload, check, shares};
+use super::{Kind, RuntimeKind, Workload, check, shares};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -18,7 +18,7 @@ const FAR: Duration = Duration::from_secs(1);
 
 pub const WORKLOAD: Workload = Workload {
     name: "timeout",
-    kind: Kind::Timeout,
+    kind: Kind::Runtime(RuntimeKind::Timeout),
     ops: 1_000_000,
     figures: &[Figure::cost("wall", "ns"), Figure::cost("cpu", "ns")],
 };

@@ -3,7 +3,7 @@
 //! The cell that carries it is the same code for all runtimes, a word and an `AtomicWaker`, so that the difference is
 //! the runtime's: waking from a worker, the slot for the task that runs next, and whether the pair stays on one core.
 
-use super::{Kind, Workload, check};
+use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -14,8 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-pub const WORKLOAD: Workload =
-    Workload { name: "token", kind: Kind::Token, ops: 2_000_000, figures: &[Figure::cost("round trip", "ns")] };
+pub const WORKLOAD: Workload = Workload {
+    name: "token",
+    kind: Kind::Runtime(RuntimeKind::Token),
+    ops: 2_000_000,
+    figures: &[Figure::cost("round trip", "ns")],
+};
 
 /// Room for one token, for one giver and one taker. 0 is no token.
 ///

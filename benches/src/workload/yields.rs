@@ -3,7 +3,7 @@
 //! A push on a run queue, a pop and two state transitions of a task. With more workers it shows whether a crowd that
 //! yields uses all of them.
 
-use super::{Kind, Workload, check, shares};
+use super::{Kind, RuntimeKind, Workload, check, shares};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
@@ -11,8 +11,12 @@ use crate::rt::Runtime;
 
 const TASKS: u64 = 200;
 
-pub const WORKLOAD: Workload =
-    Workload { name: "yield", kind: Kind::Yields, ops: 10_000_000, figures: &[Figure::cost("", "ns")] };
+pub const WORKLOAD: Workload = Workload {
+    name: "yield",
+    kind: Kind::Runtime(RuntimeKind::Yields),
+    ops: 10_000_000,
+    figures: &[Figure::cost("", "ns")],
+};
 
 pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, yielded) = rt.run(async move {

@@ -1,0 +1,3 @@
+module gambol-benches
+
+go 1.22

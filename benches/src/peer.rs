@@ -1,0 +1,116 @@
+//! The peers: the columns of the table, and which workloads each can carry out.
+//!
+//! A peer is a runtime with what belongs to it, or a family of channels on the runtime that suits it best, or Go, which is
+//! a program of its own.
+
+use crate::args::Failure;
+use crate::cancel::{Cancel, ContextNode};
+use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, Mpsc, Select};
+use crate::go;
+use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
+use crate::rt::{Gambol, Runtime, Smol, Tasks, Tokio};
+use crate::workload::{self, ChannelKind, Kind, Order};
+use tokio_util::sync::CancellationToken;
+
+/// The name of the peer that the others are compared with.
+pub const OURS: &str = "gambol";
+
+/// The name of the peer that is a program of its own.
+pub const GO: &str = "go";
+
+/// All peers, in the order of the table's columns.
+pub const PEERS: &[Peer] = &[
+    Peer {
+        name: OURS,
+        road: |kind| {
+            let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
+            tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
+        },
+    },
+    Peer { name: GO, road: |kind| go::words(kind).map(Road::Go) },
+    Peer {
+        name: "tokio",
+        road: |kind| {
+            let tasks = runtime::<Tokio>(kind).or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
+            tasks.or(channels::<Mpsc>(kind)).or(select::<Mpsc>(kind))
+        },
+    },
+    Peer {
+        name: "smol",
+        road: |kind| {
+            let tasks = runtime::<Smol>(kind).or(lock::<SmolMutex>(kind));
+            tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
+        },
+    },
+    Peer { name: "flume", road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
+    Peer { name: "kanal", road: |kind| channels::<Kanal>(kind).or(select::<Kanal>(kind)) },
+    Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)) },
+];
+
+/// A peer that can be chosen by name.
+pub struct Peer {
+    /// As it is written on the command line and over the table.
+    pub name: &'static str,
+    /// How it carries out a workload of this kind; `None` if it has not the thing.
+    pub road: fn(Kind) -> Option<Road>,
+}
+
+/// How a workload is carried out.
+pub enum Road {
+    /// In this process, which starts the peer with so many workers.
+    Here(fn(usize, &Order) -> Result<Vec<f64>, Failure>),
+    /// In a process of Go's, by these words.
+    Go(Vec<String>),
+}
+
+impl Peer {
+    /// Finds a peer by its name.
+    pub fn find(name: &str) -> Result<&'static Peer, Failure> {
+        PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| {
+            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+            format!("there is no peer `{name}`; there are: {}", known.join(", ")).into()
+        })
+    }
+
+    /// Whether it has the thing that is measured.
+    pub fn has(&self, kind: Kind) -> bool {
+        (self.road)(kind).is_some()
+    }
+}
+
+fn runtime<R: Runtime>(kind: Kind) -> Option<Road> {
+    let has = matches!(kind, Kind::Runtime(_));
+    has.then_some(Road::Here(|workers, order| workload::on_runtime(&R::start(workers), order)))
+}
+
+fn channels<C: Channels>(kind: Kind) -> Option<Road> {
+    let Kind::Channel(kind) = kind else {
+        return None;
+    };
+    let has = match kind {
+        ChannelKind::Message(shape) => {
+            (shape.capacity != Some(0) || C::RENDEZVOUS) && (shape.receivers == 1 || C::MANY_RECEIVERS)
+        }
+        ChannelKind::PingPong { capacity } => capacity != 0 || C::RENDEZVOUS,
+        ChannelKind::Ring | ChannelKind::Sieve => true,
+    };
+    has.then_some(Road::Here(|workers, order| workload::on_channels::<C>(&C::Tasks::start(workers), order)))
+}
+
+fn select<C>(kind: Kind) -> Option<Road>
+where
+    C: Select<2> + Select<4> + Select<8>,
+{
+    let has = matches!(kind, Kind::Select { .. });
+    has.then_some(Road::Here(|workers, order| workload::on_select::<C>(&C::Tasks::start(workers), order)))
+}
+
+fn lock<L: Lock>(kind: Kind) -> Option<Road> {
+    let has = matches!(kind, Kind::Lock(_));
+    has.then_some(Road::Here(|workers, order| workload::on_lock::<L>(&L::Runtime::start(workers), order)))
+}
+
+fn cancel<C: Cancel>(kind: Kind) -> Option<Road> {
+    let has = matches!(kind, Kind::Cancel(_));
+    has.then_some(Road::Here(|workers, order| workload::on_cancel::<C>(&C::Runtime::start(workers), order)))
+}
