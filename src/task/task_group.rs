@@ -33,7 +33,7 @@ use std::{
 ///
 /// The tasks run in a [`Context`] of the group's own, a child of the one that was current when the group was made. The first error, or panic, ends
 /// it, and aborts all other tasks of the group: their futures are dropped at their next turn. If the parent context ends, the
-/// tasks see it through theirs, and go on or not as they like.
+/// tasks see it through theirs, and go on or not as they like. For tasks that return values there is [`JoinSet`](super::JoinSet).
 ///
 /// ```
 /// use gambol::task::TaskGroup;
