@@ -35,6 +35,9 @@ use std::{
 /// it, and aborts all other tasks of the group: their futures are dropped at their next turn. If the parent context ends, the
 /// tasks see it through theirs, and go on or not as they like. For tasks that return values there is [`JoinSet`](super::JoinSet).
 ///
+/// A task that fails drops what it owns before its error is noted. So one that ends in consequence, because nobody is left at the other
+/// end of a channel, should return Ok: its error might be taken for the first.
+///
 /// ```
 /// use gambol::task::TaskGroup;
 ///
