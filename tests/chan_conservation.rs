@@ -1,10 +1,10 @@
 //! No value is lost, doubled or delivered to a future that was dropped, whatever is dropped at whatever moment.
 //!
-//! A round is one channel, some producers and some consumers, in tasks and on plain threads. They do at random what can be done with
-//! handles; their futures are polled k times and dropped, for k = 0, 1, 2, 3, .. in turn; some tasks are aborted. Each value knows its number and
-//! reports its end to a ledger: received, returned to its sender, dropped with the future or the sink that was to send it, or with
-//! the channel. An end of any other kind is a failure, and so is a second end, or none. Values of one producer come to each consumer in
-//! order.
+//! A round is one channel, some producers and some consumers, in tasks and on plain threads, and some who are both in a select. They do at
+//! random what can be done with handles; their futures are polled k times and dropped, for k = 0, 1, 2, 3, .. in turn; some tasks are
+//! aborted. Each value knows its number and reports its end to a ledger: received, returned to its sender, dropped with the future or the
+//! sink that was to send it, or with the channel. An end of any other kind is a failure, and so is a second end, or none. Values of one
+//! producer come to each consumer in order.
 //!
 //! `GAMBOL_CHAN_OPERATIONS` says how many operations are made with each number of workers (default 100,000); `GAMBOL_CHAN_SEED` where the
 //! random numbers begin. A watchdog ends the process when a round does not end within a minute. `.ci/stress` runs this for longer.
@@ -12,10 +12,11 @@
 mod helpers;
 
 use fastrand::Rng;
-use futures::{SinkExt, StreamExt, future::select, stream::FuturesUnordered};
+use futures::{SinkExt, StreamExt, future, stream::FuturesUnordered};
 use gambol::{
     chan::{self, Receiver, Sender, TryRecvError},
     runtime::Runtime,
+    select,
     task::{JoinHandle, yield_now},
 };
 use helpers::at_most;
@@ -191,7 +192,7 @@ async fn produce(mut tx: Scoped<Sender<Value>>, me: usize, mut party: Party) {
         }
         let value = party.ledger.make(me, number);
         let polls = party.polls.next(&mut party.random);
-        let closed = match party.random.u8(0..10) {
+        let closed = match party.random.u8(0..12) {
             0..3 => {
                 let sent = at_most(polls, Scoped(Some(tx.send(value)), End::WithFuture)).await;
                 sent.is_some_and(|sent| sent.map_err(|error| error.into_inner().ends(End::Returned)).is_err())
@@ -206,7 +207,22 @@ async fn produce(mut tx: Scoped<Sender<Value>>, me: usize, mut party: Party) {
                 }
                 sent.is_some_and(|sent| sent.map_err(|error| error.into_inner().ends(End::Returned)).is_err())
             }
-            6..9 => tx.try_send(value).is_err_and(|error| {
+            6..8 => {
+                let mut origin = Scoped(Some(Some(value)), End::Returned);
+                let select = async {
+                    select! {
+                        sent = tx.send_from(&mut origin) => Some(sent),
+                        _ = yield_now() => None,
+                    }
+                };
+                let sent = at_most(polls, select).await.flatten();
+                assert!(sent.is_none() || origin.is_none());
+                if let Some(value) = origin.take() {
+                    value.ends(End::Returned);
+                }
+                sent.is_some_and(|sent| sent.map_err(|error| error.into_inner().ends(End::Returned)).is_err())
+            }
+            8..11 => tx.try_send(value).is_err_and(|error| {
                 let closed = error.is_closed();
                 error.into_inner().ends(End::Returned);
                 closed
@@ -228,6 +244,42 @@ async fn produce(mut tx: Scoped<Sender<Value>>, me: usize, mut party: Party) {
         }
         if party.random.u8(..) < 16 {
             yield_now().await;
+        }
+    }
+}
+
+/// Receives and sends in one select, for as many values as it has.
+async fn exchange(
+    (tx, rx): (Scoped<Sender<Value>>, Scoped<Receiver<Value>>),
+    me: usize,
+    mut seen: Seen,
+    mut party: Party,
+) {
+    for number in 0..VALUES {
+        if !party.operation(number) {
+            break;
+        }
+        let mut origin = Scoped(Some(Some(party.ledger.make(me, number))), End::Returned);
+        let polls = party.polls.next(&mut party.random);
+        let select = async {
+            // There is a third arm, since nobody else may be left.
+            select! {
+                value = rx.recv() => value,
+                other = rx.recv() => other,
+                sent = tx.send_from(&mut origin) => {
+                    if let Err(error) = sent {
+                        error.into_inner().ends(End::Returned);
+                    }
+                    None
+                }
+                _ = yield_now() => None,
+            }
+        };
+        if let Some(Some(value)) = at_most(polls, select).await {
+            seen.take(value);
+        }
+        if let Some(value) = origin.take() {
+            value.ends(End::Returned);
         }
     }
 }
@@ -290,7 +342,7 @@ async fn consume(mut rx: Scoped<Receiver<Value>>, mut seen: Seen, mut party: Par
         }
         let polls = party.polls.next(&mut party.random);
         // None: it gave up. Some(None): the end.
-        let received = match party.random.u8(0..32) {
+        let received = match party.random.u8(0..38) {
             0..12 => at_most(polls, rx.recv()).await,
             12..20 => at_most(polls, rx.next()).await,
             20..26 => match rx.try_recv() {
@@ -315,7 +367,21 @@ async fn consume(mut rx: Scoped<Receiver<Value>>, mut seen: Seen, mut party: Par
                 let mut first = receives.into_future();
                 at_most(polls, &mut first).await.map(|(value, _)| value.flatten())
             }
-            30 if number % 16 == 0 => {
+            30..34 => {
+                let select = async {
+                    select! {
+                        value = rx.recv() => Some(value),
+                        value = rx.recv() => Some(value),
+                        _ = yield_now() => None,
+                    }
+                };
+                at_most(polls, select).await.flatten()
+            }
+            34 => select! {
+                value = rx.recv() => Some(value),
+                default => None,
+            },
+            35 if number % 16 == 0 => {
                 // Those called are not polled; the last one in line is.
                 let mut receives: Vec<_> = (0..3).map(|_| rx.recv()).collect();
                 let mut received = None;
@@ -332,7 +398,7 @@ async fn consume(mut rx: Scoped<Receiver<Value>>, mut seen: Seen, mut party: Par
             }
             _ => {
                 // Two that are awaited together, in that order; the loser goes.
-                at_most(polls, select(rx.recv(), rx.recv())).await.map(|first| first.factor_first().0)
+                at_most(polls, future::select(rx.recv(), rx.recv())).await.map(|first| first.factor_first().0)
             }
         };
         match received {
@@ -404,8 +470,13 @@ fn round(runtime: &Runtime, workers: usize, random: &mut Rng) -> usize {
             Party { random: random.fork(), polls: Polls(random.usize(..4)), ledger: ledger.clone(), quits, closes };
         let seen = Seen(vec![None; producers]);
         let tx = sends.then(|| Scoped(Some(tx.clone()), End::WithSink));
+        let everybodys = &rx;
         let rx = (!sends).then(|| Scoped(Some(rx.clone()), End::WithChannel));
         match (tx, rx, random.u8(0..8)) {
+            (Some(tx), _, 4) => {
+                let ends = (tx, Scoped(Some(everybodys.clone()), End::WithChannel));
+                tasks.push(runtime.spawn(exchange(ends, me, seen, party)));
+            }
             (Some(tx), _, 0) => threads.push(thread::spawn(move || produce_blocking(tx, me, party))),
             (Some(tx), _, 1..4) => tasks.push(runtime.spawn(pour(tx, me, party))),
             (Some(tx), ..) => tasks.push(runtime.spawn(produce(tx, me, party))),

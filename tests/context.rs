@@ -118,6 +118,7 @@ enum End {
 
 /// On what the waiting is done.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::enum_variant_names, reason = "it is called so")]
 enum On {
     Tasks,
     BlockOn,
@@ -637,6 +638,33 @@ fn local_tasks_do_not_see_each_others_context() {
     });
 }
 
+/// On a thread that is in a scope around its `block_on`.
+#[test]
+fn a_local_or_cancelled_task_without_a_context_does_not_see_that_of_its_thread() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Notes(seen.clone());
+    background().with_value(User(1)).sync_scope(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        let local = runtime.block_on(async {
+            assert_eq!(Context::current().value(), Some(User(1)));
+            let none = || Builder::new().context(background());
+            drop(none().spawn(async move {
+                let _notes = notes;
+                pending::<()>().await
+            }));
+            let local = none().spawn_local(async {
+                yield_now().await;
+                Context::current().value::<User>()
+            });
+            local.await.unwrap()
+        });
+        assert_eq!(local, None);
+        drop(runtime);
+        assert_eq!(Context::current().value(), Some(User(1)));
+    });
+    assert_eq!(*seen.lock().unwrap(), [None]);
+}
+
 #[gambol::test]
 async fn whoever_is_woken_by_the_end_of_a_task_is_not_in_its_context() {
     struct Sees(Mutex<Vec<Option<User>>>);
@@ -970,5 +998,4 @@ fn everything_can_go_to_other_threads() {
     check::<Cause>();
     check::<gambol::context::CancelledOwned>();
     check::<gambol::context::Run<std::future::Ready<()>>>();
-    check::<gambol::task::TaskGroup<String>>();
 }

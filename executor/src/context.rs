@@ -322,7 +322,6 @@ pub(crate) fn leave_task_fast(cx: &Context) {
 /// # Safety
 ///
 /// The caller is inside the `run` of the task that `extra` belongs to.
-#[inline]
 pub(crate) unsafe fn enter_heritage(extra: &Extra) {
     // SAFETY: the caller's promise. The pointer goes when the turn ends (`leave_task_fast`, `Before`), or before that in
     // `task_finished`, just ahead of what it points at.
@@ -396,7 +395,7 @@ pub(crate) fn task_finished() {
             None => {
                 if let Some(extra) = meta.extra() {
                     // While the task still counts, and so keeps its runtime's core.
-                    release_heritage(cx, extra);
+                    release_heritage(extra);
                 }
                 let core = core(meta.id.core());
                 core.counters.finished.bump_shared();
@@ -408,7 +407,7 @@ pub(crate) fn task_finished() {
         };
         // After the step before: who makes an abort cell meanwhile either sees the task registered no more, or is seen here.
         if let Some(extra) = meta.extra() {
-            finish_extra(cx, extra);
+            finish_extra(extra);
         }
         // From here on the thread is in no task: async-task wakes the awaiter when it may no longer hold the cell, and an
         // awaiter's waker may ask for the current task.
@@ -420,18 +419,20 @@ pub(crate) fn task_finished() {
 }
 
 #[cold]
-fn finish_extra(cx: &Context, extra: &Extra) {
+#[inline(never)]
+fn finish_extra(extra: &Extra) {
     if let Some(abort) = extra.abort() {
         abort.finish();
     }
-    release_heritage(cx, extra);
+    release_heritage(extra);
 }
 
 /// Drops what the running task has inherited, as its future was dropped: inside the task. It is not kept for as long as somebody
 /// keeps the handle.
 #[cold]
-fn release_heritage(cx: &Context, extra: &Extra) {
-    cx.inherited.set(ptr::null());
+#[inline(never)]
+fn release_heritage(extra: &Extra) {
+    with(|cx| cx.inherited.set(ptr::null()));
     // SAFETY: the future was dropped, in the `run` of its task, and the pointer to the heritage is gone.
     unsafe { extra.release_heritage() };
 }

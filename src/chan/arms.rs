@@ -9,7 +9,7 @@ use super::{
     line::{Arm as InLine, Left, Place, Waiter},
     recv::Receiving,
     send::Sending,
-    shared::{Owed, State},
+    shared::{NO_VALUE, Owed, State},
     word::{self, Word},
 };
 use crate::select::{Arm, How, Lines, Look, Standing, Wrap};
@@ -267,6 +267,3 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         this.enrolled = false;
     }
 }
-
-/// `send_from` with an empty option.
-const NO_VALUE: &str = "there is no value to send: send_from wants one in its variable, or a guard before the arm";

@@ -4,11 +4,14 @@
 //! A waiter is in line until it is called; then it keeps its slot, and with it its place: a receiver that was called and finds
 //! that somebody else was faster gets in again where it stood, before all who came after it.
 //!
+//! They stand before all others, since each was the first in line when it was called; and among themselves in a heap, because a whole
+//! crowd may come again, in any order. (Looked for from the front of the list, the places of 100,000 took minutes.)
+//!
 //! A line is used under its channel's lock. No waker is cloned, dropped or woken here, and no value dropped: they are handed
 //! out, for after the release.
 
 use super::claim::{Claim, Claimed};
-use std::{mem, ptr::NonNull, task::Waker};
+use std::{cmp::Reverse, collections::BinaryHeap, mem, ptr::NonNull, task::Waker};
 
 /// See the head of this file. `V` is what a waiter brings: a sender its value, a receiver nothing.
 #[derive(Debug)]
@@ -16,8 +19,14 @@ pub(crate) struct Line<V> {
     slots: Vec<Slot<V>>,
     /// The first vacant slot; the next one stands in its `behind`.
     vacant: u32,
+    /// The list of those in line that were never called.
     first: u32,
     last: u32,
+    /// Those that were called and are in line again, by ticket. Who has gone away meanwhile is still in here, until its turn; since
+    /// nobody gets in without having been called, which takes one out, there are never more than waited at a time.
+    again: BinaryHeap<Reverse<(u64, u32)>>,
+    /// How many of these are in line.
+    again_in_line: u32,
     /// Slots that are not vacant.
     taken: u32,
     tickets: u64,
@@ -25,6 +34,8 @@ pub(crate) struct Line<V> {
 
 /// No slot.
 const NONE: u32 = u32::MAX;
+/// In place of the slot before: in the heap, not in the list.
+const AGAIN: u32 = u32::MAX - 1;
 
 /// Slots that are kept when a crowd has gone.
 const KEPT: usize = 16;
@@ -51,6 +62,7 @@ impl Place {
 struct Slot<V> {
     /// Counts up with each arrival.
     ticket: u64,
+    /// Or AGAIN.
     before: u32,
     behind: u32,
     stage: Stage<V>,
@@ -124,13 +136,22 @@ pub(crate) enum Found {
 
 impl<V> Line<V> {
     pub(crate) const fn new() -> Line<V> {
-        Line { slots: Vec::new(), vacant: NONE, first: NONE, last: NONE, taken: 0, tickets: 0 }
+        Line {
+            slots: Vec::new(),
+            vacant: NONE,
+            first: NONE,
+            last: NONE,
+            again: BinaryHeap::new(),
+            again_in_line: 0,
+            taken: 0,
+            tickets: 0,
+        }
     }
 
     /// Whether nobody is in line; some may have been called and not have come yet.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first == NONE
+        (self.first == NONE) & (self.again_in_line == 0)
     }
 
     /// Gets in line.
@@ -140,7 +161,7 @@ impl<V> Line<V> {
         let slot = Slot { ticket, before: self.last, behind: NONE, stage: Stage::InLine(waiter, value) };
         let at = match self.vacant {
             NONE => {
-                let at = u32::try_from(self.slots.len()).ok().filter(|at| *at != NONE);
+                let at = u32::try_from(self.slots.len()).ok().filter(|at| *at < AGAIN);
                 self.slots.push(slot);
                 at.expect("fewer than 2^32 wait at one channel")
             }
@@ -203,6 +224,10 @@ impl<V> Line<V> {
     fn unlink(&mut self, at: u32) {
         let Slot { before, behind, .. } = *self.at(at);
         match before {
+            AGAIN => {
+                self.again_in_line -= 1;
+                return;
+            }
             NONE => self.first = behind,
             before => self.at(before).behind = behind,
         }
@@ -217,8 +242,11 @@ impl<V> Line<V> {
         self.at(at).behind = self.vacant;
         self.vacant = at;
         self.taken -= 1;
-        if self.taken == 0 && self.slots.len() > KEPT {
-            self.shrink();
+        if self.taken == 0 {
+            self.again.clear();
+            if self.slots.len() > KEPT {
+                self.shrink();
+            }
         }
     }
 
@@ -226,6 +254,7 @@ impl<V> Line<V> {
     fn shrink(&mut self) {
         self.slots.clear();
         self.slots.shrink_to(KEPT);
+        self.again.shrink_to(KEPT);
         self.vacant = NONE;
     }
 
@@ -245,13 +274,27 @@ impl<V> Default for Line<V> {
 impl Line<()> {
     /// Calls the first in line. None: nobody is. Some(None): it is awake already.
     pub(crate) fn call_first(&mut self) -> Option<Option<Waker>> {
-        if self.first == NONE {
+        let at = if self.again_in_line == 0 { self.first } else { self.first_again() };
+        if at == NONE {
             return None;
         }
-        match self.take_out(self.first).0 {
+        match self.take_out(at).0 {
             Waiter::Task(waker) => Some(Some(waker)),
             Waiter::Arm(arm) => Some(arm.call()),
         }
+    }
+
+    /// The first of those that are in line again, of which there is one. It leaves the heap.
+    #[cold]
+    fn first_again(&mut self) -> u32 {
+        while let Some(Reverse((ticket, at))) = self.again.pop() {
+            // Its slot may be vacant, or somebody else's; or its own, and it is called since it came the second time.
+            let slot = &self.slots[at as usize];
+            if slot.ticket == ticket && slot.before == AGAIN && matches!(slot.stage, Stage::InLine(..)) {
+                return at;
+            }
+        }
+        unreachable!("one of them is in line")
     }
 
     /// Calls all who are in line.
@@ -294,23 +337,12 @@ impl Line<()> {
     /// A waiter that was called gets in line again, where it stood before.
     pub(crate) fn rejoin(&mut self, place: &Place, waiter: Waiter) {
         let at = place.0;
-        let ticket = self.at(at).ticket;
-        // It was the first in line when it was called; so those before it now are such as itself.
-        let (mut before, mut behind) = (NONE, self.first);
-        while behind != NONE && self.at(behind).ticket < ticket {
-            (before, behind) = (behind, self.at(behind).behind);
-        }
-        match before {
-            NONE => self.first = at,
-            before => self.at(before).behind = at,
-        }
-        match behind {
-            NONE => self.last = at,
-            behind => self.at(behind).before = at,
-        }
         let slot = self.at(at);
         debug_assert!(matches!(slot.stage, Stage::Called(_)), "only who was called comes again");
-        (slot.before, slot.behind, slot.stage) = (before, behind, Stage::InLine(waiter, ()));
+        (slot.before, slot.behind, slot.stage) = (AGAIN, NONE, Stage::InLine(waiter, ()));
+        let ticket = slot.ticket;
+        self.again.push(Reverse((ticket, at)));
+        self.again_in_line += 1;
     }
 }
 
@@ -320,12 +352,14 @@ impl<V> Line<V> {
     pub(crate) fn claim_first(&mut self) -> Option<(V, Option<Waker>)> {
         let mut at = self.first;
         while at != NONE {
-            let behind = self.at(at).behind;
+            let slot = self.at(at);
+            let behind = slot.behind;
+            if let Stage::InLine(Waiter::Task(_), _) = slot.stage {
+                let (waiter, value) = self.take_out(at);
+                return Some((value, waiter.into_waker()));
+            }
             match self.claim(at) {
-                Claimed::Won(waker) => {
-                    let (waiter, value) = self.take_out(at);
-                    return Some((value, waker.or(waiter.into_waker())));
-                }
+                Claimed::Won(waker) => return Some((self.take_out(at).1, waker)),
                 Claimed::Busy => {}
                 // It will not come back for this. Nobody need look at it again.
                 Claimed::Over => drop(self.set_aside(at)),
@@ -333,6 +367,18 @@ impl<V> Line<V> {
             at = behind;
         }
         None
+    }
+
+    /// For a waiter that looks again: what it brought, if that was not taken. None: it is in line. Otherwise its place is gone.
+    #[inline]
+    pub(crate) fn outcome(&mut self, place: &Place) -> Option<Option<V>> {
+        let stage = &mut self.at(place.0).stage;
+        if !matches!(stage, Stage::Called(_)) {
+            return None;
+        }
+        let Stage::Called(value) = mem::replace(stage, Stage::Vacant) else { unreachable!("seen just now") };
+        self.free(place.0);
+        Some(value)
     }
 
     /// Leaves to all in line what they brought, and ends their waiting. Selects that run just now stay, and see for themselves.

@@ -77,6 +77,10 @@ pub mod oneshot;
 // Atomics and cells, std's or the model checker's.
 mod sync;
 
+// The protocols, in every interleaving.
+#[cfg(all(test, gambol_loom))]
+mod models;
+
 use shared::Shared;
 use std::sync::Arc;
 

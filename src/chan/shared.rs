@@ -111,14 +111,14 @@ impl Owed {
 
     /// Wakes them. `shared` is where they are owed.
     pub(crate) fn settle<T>(self, shared: &Shared<T>) {
-        if self.patience {
-            shared.have_patience();
-        }
         if let Some(first) = self.first {
             wake(first);
         }
         if let Some(second) = self.second {
             wake(second);
+        }
+        if self.patience {
+            shared.have_patience();
         }
     }
 }
@@ -369,7 +369,7 @@ impl<T> Shared<T> {
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
         if !self.word.may(word::RECEIVABLE) {
-            return self.poll_receive_slow(None, place, cx);
+            return self.wait_to_receive(place, cx);
         }
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
@@ -388,21 +388,59 @@ impl<T> Shared<T> {
             state.release((rest & !word::RECEIVABLE) | something | room);
             return Poll::Ready(value);
         }
-        self.poll_receive_slow(Some(state), place, cx)
+        if called && bits & word::OFFERED != 0 && bits < word::ONE {
+            return self.poll_receive_offered(state, place, cx);
+        }
+        self.poll_receive_slow(state, None, place, cx)
     }
 
-    /// As above. `held`: the lock. Without it, it looked as if a waker will be needed, which is cloned before the lock is taken.
+    /// As above, where it looks as if there is nothing: the waker is cloned before the lock is taken.
     #[inline(never)]
-    fn poll_receive_slow<'a>(
+    fn wait_to_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
+        let waker = cx.waker().clone();
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if place.is_some() || bits & word::RECEIVABLE != 0 {
+            return self.poll_receive_slow(state, Some(waker), place, cx);
+        }
+        *place = Some(state.receivers.push(Waiter::Task(waker), ()));
+        Poll::Pending
+    }
+
+    /// As above, where there is nothing but a sender in line. If there is a place, its receiver was called.
+    #[inline(never)]
+    fn poll_receive_offered<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Option<T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
+        let Some((value, waker)) = state.senders.claim_first() else {
+            return self.poll_receive_slow(state, None, place, cx);
+        };
+        state.taken = true;
+        if let Some(place) = place.take() {
+            state.receivers.forget(place);
+        }
+        drop(state);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Poll::Ready(Some(value))
+    }
+
+    /// As above, in every case. `waker`: a clone of the one in `cx`, if there is one already.
+    #[inline(never)]
+    fn poll_receive_slow<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             let value = state.take(&mut owed);
             if value.is_some() || state.closed {
                 let left = place.take().map(|place| state.receivers.remove(place));
@@ -412,10 +450,12 @@ impl<T> Shared<T> {
                 return Poll::Ready(value);
             }
             if state.receivers.wait(place, cx.waker(), &mut waker) {
+                drop(state);
                 return Poll::Pending;
             }
             drop(state);
             waker = Some(cx.waker().clone());
+            state = self.lock();
         }
     }
 
@@ -454,10 +494,10 @@ impl<T> Shared<T> {
         if place.is_some() {
             return self.poll_sent(place, cx);
         }
-        let sent = value.take().expect("a send is not polled after it has completed, and send_from wants a value");
         if !self.word.may(word::SENDABLE) {
-            return self.poll_send_slow(None, sent, place, cx);
+            return self.wait_to_send(value, place, cx);
         }
+        let sent = value.take().expect(NO_VALUE);
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let mut state = unsafe { self.locked() };
@@ -473,7 +513,26 @@ impl<T> Shared<T> {
             state.release((more & !word::SENDABLE) | room);
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_slow(Some(state), sent, place, cx)
+        self.poll_send_slow(state, None, sent, value, place, cx)
+    }
+
+    /// As above, where it looks as if there is no room: the waker is cloned before the lock is taken.
+    #[inline(never)]
+    fn wait_to_send(&self, value: &mut Option<T>, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        // May panic, and the value is still where it was.
+        let waker = cx.waker().clone();
+        let sent = value.take().expect(NO_VALUE);
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let mut state = unsafe { self.locked() };
+        if bits & word::SENDABLE != 0 {
+            return self.poll_send_slow(state, Some(waker), sent, value, place, cx);
+        }
+        *place = Some(state.senders.push(Waiter::Task(waker), sent));
+        if self.capacity == 0 && bits & word::AWAITED != 0 {
+            self.call_and_release(state);
+        }
+        Poll::Pending
     }
 
     #[inline(never)]
@@ -484,19 +543,19 @@ impl<T> Shared<T> {
         owed.settle(self);
     }
 
-    /// As above; `held` as in `poll_receive_slow`.
+    /// As above, in every case; `waker` as for `poll_receive_slow`.
     #[inline(never)]
     fn poll_send_slow<'a>(
         &'a self,
-        mut held: Option<Locked<'a, T>>,
+        mut state: Locked<'a, T>,
+        mut waker: Option<Waker>,
         mut sent: T,
+        home: &mut Option<T>,
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), T>> {
-        let mut waker = if held.is_none() { Some(cx.waker().clone()) } else { None };
         loop {
             let mut owed = Owed::default();
-            let mut state = held.take().unwrap_or_else(|| self.lock());
             if state.closed {
                 drop(state);
                 return Poll::Ready(Err(sent));
@@ -516,28 +575,28 @@ impl<T> Shared<T> {
                 return Poll::Pending;
             }
             drop(state);
-            waker = Some(cx.waker().clone());
+            sent = clone_waker(&mut waker, cx, sent, home);
+            state = self.lock();
         }
     }
 
     /// Step 3 of sending.
     #[inline(never)]
     fn poll_sent(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Result<(), T>> {
+        let at = place.as_ref().expect("the caller has looked");
         let mut waker = None;
         loop {
             let mut state = self.lock();
-            let found = place.as_ref().map(|place| state.senders.look(place, cx.waker(), &mut waker));
-            match found.expect("the caller has looked") {
-                Found::InLine => return Poll::Pending,
-                Found::Stale => {}
-                Found::Called => {
-                    let left = place.take().map(|place| state.senders.remove(place));
-                    drop(state);
-                    let Some(Left::Called(back)) = left else { unreachable!("it was called") };
-                    return Poll::Ready(back.map_or(Ok(()), Err));
-                }
+            if let Some(back) = state.senders.outcome(at) {
+                drop(state);
+                *place = None;
+                return Poll::Ready(back.map_or(Ok(()), Err));
             }
-            drop(state);
+            match state.senders.look(at, cx.waker(), &mut waker) {
+                Found::InLine => return Poll::Pending,
+                Found::Stale => drop(state),
+                Found::Called => unreachable!("then there is an outcome"),
+            }
             waker = Some(cx.waker().clone());
         }
     }
@@ -658,6 +717,17 @@ impl<T> Shared<T> {
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }
+}
+
+/// What is wrong where there is none.
+pub(super) const NO_VALUE: &str =
+    "there is no value to send: a send is over once it has completed, and send_from wants a value in its variable";
+
+/// Clones the waker, with the value where it came from meanwhile: the clone may panic.
+fn clone_waker<T>(waker: &mut Option<Waker>, cx: &Context<'_>, value: T, home: &mut Option<T>) -> T {
+    *home = Some(value);
+    *waker = Some(cx.waker().clone());
+    home.take().expect("it was put there just now")
 }
 
 impl<T> Drop for Shared<T> {

@@ -1,7 +1,8 @@
 //! Waiting for the end of a context.
 //!
-//! Whoever waits leaves a waker once, and remembers by two addresses which one. As long as the waker is the same, a further poll costs
-//! a load: it is told that nothing has changed without the lock, which all who wait for this context have in common.
+//! Whoever waits leaves a waker once, and remembers by two addresses which one. As long as the waker is the same, a further
+//! poll costs a load: it is told that nothing has changed without the lock, which all who wait for this context have in
+//! common.
 
 use super::ending::Ending;
 use gambol_executor::{Reason, park, spend};
@@ -68,12 +69,13 @@ impl<E: Deref<Target = Ending>> Drop for Waiting<E> {
     }
 }
 
-/// Completes when a context has ended; see [`Context::cancelled`](super::Context::cancelled). It may be polled again afterwards.
+/// Completes when a context has ended; see [`Context::cancelled`](super::Context::cancelled). It may be polled again
+/// afterwards.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Cancelled<'a>(Option<Waiting<&'a Ending>>);
 
-/// Completes when a context has ended; see [`Context::cancelled_owned`](super::Context::cancelled_owned). It may be polled again
-/// afterwards.
+/// Completes when a context has ended; see [`Context::cancelled_owned`](super::Context::cancelled_owned). It may be polled
+/// again afterwards.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct CancelledOwned(Option<Waiting<Arc<Ending>>>);
 

@@ -5,8 +5,8 @@ use std::{fmt, mem, sync::Arc};
 
 /// Ends the context that it came with, and all below that; see [`Context::with_cancel`](super::Context::with_cancel).
 ///
-/// Dropping it does not end the context, which then ends with its parent, or not at all. To have it end with a block, whichever way that is left, make
-/// a [`drop_guard`](Self::drop_guard).
+/// Dropping it does not end the context, which then ends with its parent, or not at all. To have it end with a block,
+/// whichever way that is left, make a [`drop_guard`](Self::drop_guard).
 ///
 /// ```
 /// use gambol::context::Context;
@@ -30,7 +30,8 @@ impl Canceller {
 
     /// Ends the context, with a cause whose [`is_cancelled`](Cause::is_cancelled) is true, unless it has ended already.
     ///
-    /// When this returns, all contexts below have ended too and all who wait have been woken, unless somebody else is just doing that.
+    /// When this returns, all contexts below have ended too and all who wait have been woken, unless somebody else is just
+    /// doing that.
     pub fn cancel(&self) {
         self.ending.end(Cause::cancelled());
     }

@@ -1,12 +1,13 @@
 //! The tree of what ends together: cancelling, being born, dying, waiting.
 //!
-//! An [`Ending`] ends once, with a cause, and all below it with the same one. A child holds its parent; a parent knows its children by
-//! a `Weak` in a slab, so that nobody is kept alive by whoever may end it. Contexts that add only a value share the
-//! ending of the context that they come from, and stand nowhere in the tree.
+//! An [`Ending`] ends once, with a cause, and all below it with the same one. A child holds its parent; a parent knows its
+//! children by a `Weak` in a slab, so that nobody is kept alive by whoever may end it. Contexts that add only a value share
+//! the ending of the context that they come from, and stand nowhere in the tree.
 //!
-//! Each ending has a lock, for its children and for those who wait. The cause is written under it, once, and read by anyone
-//! without it: where a cause can be seen, slab and waiters are empty for good. **Nobody holds two of these locks**, nor one of them while
-//! he calls a waker, drops one, or drops a cause, a value or an ending.
+//! Each ending has a lock, for its children and for those who wait. The cause is written under it, once, and that there is
+//! one can be seen without it: then the places of children and waiters are void, for they are emptied under the same hold of
+//! the lock. **Nobody holds two of these locks**, nor one of them while he calls a waker, drops one, or drops a cause, a
+//! value or an ending.
 //!
 //! To end a tree:
 //! 1. Under the lock of its top, see that there is no cause; write it; take out all children and all wakers.
@@ -15,26 +16,26 @@
 //!
 //! To be born:
 //! 1. Make the child, with the parent in its hand.
-//! 2. Under the parent's lock, see whether that has a cause. If so, take it over: born with its end. If not, take a place in the
-//!    parent's slab.
+//! 2. Under the parent's lock, see whether that has a cause. If so, take it over: born with its end. If not, take a place
+//!    in the parent's slab.
 //! 3. Set the alarm, if there is one. Nobody else knows of the child yet, except who ends the parent.
 //!
 //! *The race*: the parent ends during the birth. Whoever has the parent's lock second sees the other: the birth finds a
-//! cause; or the end finds the child in the slab, and can upgrade it, because its maker has it in his hand. The alarm may then be
-//! set after it was disarmed; whoever sets it looks at the cause afterwards.
+//! cause; or the end finds the child in the slab, and can upgrade it, because its maker has it in his hand. The alarm may
+//! then be set after it was disarmed; whoever sets it looks at the cause afterwards.
 //!
 //! To die, with the last reference:
 //! 1. Unless the parent has a cause, and so no slab, give back the place under the parent's lock.
 //! 2. Give back the parent; if that was its last reference, go on with it, in a loop.
 //!
-//! *The race*: an end upgrades the `Weak` while the last reference goes. Then either the upgrade fails, or it is the last reference
-//! now, and the death comes with it, when no lock is held.
+//! *The race*: an end upgrades the `Weak` while the last reference goes. Then either the upgrade fails, or it is the last
+//! reference now, and the death comes with it, when no lock is held.
 //!
-//! To wait: under the lock, see that there is no cause, and leave a waker. So either the waiter sees the cause or the end sees the
-//! waker.
+//! To wait: under the lock, see that there is no cause, and leave a waker. So either the waiter sees the cause or the end
+//! sees the waker.
 //!
-//! Both lists are loops, not recursions: a chain may be as long as memory allows. A list of the children through themselves was left: it
-//! saves the slab, and costs a lock of the parent for each neighbour that is looked at.
+//! Both lists are loops, not recursions: a chain may be as long as memory allows. A list of the children through themselves
+//! was left: it saves the slab, and costs a lock of the parent for each neighbour that is looked at.
 
 use super::{Cause, slab::Slab};
 use crate::time::{
@@ -45,31 +46,46 @@ use gambol_executor::wake;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Waker,
 };
 
 /// See the head of this file.
 pub(crate) struct Ending {
-    /// Written once, under the lock.
-    cause: OnceLock<Cause>,
+    /// There is a cause. Written once, under the lock and after the cause: Release, with the Acquire in `has_ended`, so that
+    /// who sees it sees what was done before.
+    ended: AtomicBool,
     state: Mutex<State>,
     /// None: nothing above it ends. Taken when it dies.
     parent: Option<Arc<Ending>>,
-    /// Its place in the parent's slab, or NONE. Written at birth, under the parent's lock, by which whoever finds the child there
-    /// sees it.
+    /// Its place in the parent's slab, or NONE. Written at birth, under the parent's lock, by which whoever finds the child
+    /// there sees it.
     place: AtomicUsize,
-    /// When it ends by itself, or something above it does.
-    deadline: Option<Instant>,
+    /// When it ends by itself, or something above it does; or NEVER.
+    deadline: Instant,
     /// If its own deadline is earlier than those above.
     alarm: Option<Alarm>,
 }
 
+#[derive(Default)]
 struct State {
-    children: Slab<Weak<Ending>>,
-    waiters: Slab<Waker>,
+    /// Written once, by whoever ends it.
+    cause: Option<Cause>,
+    /// Most have none, so they are made with the first.
+    children: Option<Box<Slab<Weak<Ending>>>>,
+    waiters: Option<Box<Slab<Waker>>>,
+}
+
+impl State {
+    fn children(&mut self) -> &mut Slab<Weak<Ending>> {
+        self.children.get_or_insert_default()
+    }
+
+    fn waiters(&mut self) -> &mut Slab<Waker> {
+        self.waiters.get_or_insert_default()
+    }
 }
 
 /// No place.
@@ -78,7 +94,7 @@ const NONE: usize = usize::MAX;
 impl Ending {
     /// A child of `parent`, without a deadline of its own.
     pub(crate) fn new(parent: Option<Arc<Ending>>) -> Arc<Ending> {
-        let deadline = parent.as_ref().and_then(|parent| parent.deadline);
+        let deadline = parent.as_ref().map_or(Instant::NEVER, |parent| parent.deadline);
         Arc::new(Ending::with(parent, deadline, None)).born()
     }
 
@@ -87,7 +103,7 @@ impl Ending {
         let ending = Arc::new_cyclic(|me: &Weak<Ending>| {
             // Without an alarm if it is too late for one.
             let alarm = (deadline > Instant::now()).then(|| Alarm::new(me.clone()));
-            Ending::with(parent, Some(deadline), alarm)
+            Ending::with(parent, deadline, alarm)
         });
         let ending = ending.born();
         let armed = match &ending.alarm {
@@ -103,10 +119,10 @@ impl Ending {
         ending
     }
 
-    fn with(parent: Option<Arc<Ending>>, deadline: Option<Instant>, alarm: Option<Alarm>) -> Ending {
+    fn with(parent: Option<Arc<Ending>>, deadline: Instant, alarm: Option<Alarm>) -> Ending {
         Ending {
-            cause: OnceLock::new(),
-            state: Mutex::new(State { children: Slab::new(), waiters: Slab::new() }),
+            ended: AtomicBool::new(false),
+            state: Mutex::default(),
             parent,
             place: AtomicUsize::new(NONE),
             deadline,
@@ -118,14 +134,15 @@ impl Ending {
     fn born(self: Arc<Self>) -> Arc<Self> {
         if let Some(parent) = &self.parent {
             let mut state = parent.lock();
-            let inherited = parent.cause.get();
+            let inherited = state.cause.clone();
             if inherited.is_none() {
-                self.place.store(state.children.insert(Arc::downgrade(&self)), Ordering::Relaxed);
+                self.place.store(state.children().insert(Arc::downgrade(&self)), Ordering::Relaxed);
             }
             drop(state);
-            if let Some(cause) = inherited {
+            if inherited.is_some() {
                 // Nobody else has it, so nobody else has written a cause.
-                let _ = self.cause.set(cause.clone());
+                self.lock().cause = inherited;
+                self.ended.store(true, Ordering::Release);
             }
         }
         self
@@ -136,52 +153,51 @@ impl Ending {
     }
 
     /// Why it has ended, if it has.
-    #[inline]
-    pub(crate) fn cause(&self) -> Option<&Cause> {
-        self.cause.get()
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        if self.has_ended() { self.lock().cause.clone() } else { None }
     }
 
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
-        self.cause.get().is_some()
+        self.ended.load(Ordering::Acquire)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        (self.deadline != Instant::NEVER).then_some(self.deadline)
     }
 
     /// Ends it and all below it, unless it has ended already.
     pub(crate) fn end(self: &Arc<Self>, cause: Cause) {
-        let mut wakers = Vec::new();
-        let mut list = self.end_one(&cause, &mut wakers);
+        let (mut list, mut wakers) = (Vec::new(), Vec::new());
+        self.end_one(&cause, &mut list, &mut wakers);
         while let Some(next) = list.pop() {
             if let Some(child) = next.upgrade() {
-                list.append(&mut child.end_one(&cause, &mut wakers));
+                child.end_one(&cause, &mut list, &mut wakers);
             }
         }
         wakers.into_iter().for_each(wake);
     }
 
-    /// Steps 1 and 2 of an end; its children.
-    fn end_one(&self, cause: &Cause, wakers: &mut Vec<Waker>) -> Vec<Weak<Ending>> {
+    /// Step 1 of an end, and what 2 does with the one.
+    fn end_one(&self, cause: &Cause, list: &mut Vec<Weak<Ending>>, wakers: &mut Vec<Waker>) {
         if self.has_ended() {
-            return Vec::new();
+            return;
         }
-        // Cloned before the lock is taken, and dropped after it, if somebody else was first.
-        let cause = cause.clone();
         let mut state = self.lock();
-        let refused = self.cause.set(cause);
-        let (mut children, mut waiters) = (Slab::new(), Slab::new());
-        if refused.is_ok() {
-            std::mem::swap(&mut state.children, &mut children);
-            std::mem::swap(&mut state.waiters, &mut waiters);
+        if state.cause.is_some() {
+            return;
         }
+        state.cause = Some(cause.clone());
+        self.ended.store(true, Ordering::Release);
+        let (children, waiters) = (state.children.take(), state.waiters.take());
         drop(state);
-        if refused.is_ok() {
-            self.disarm();
+        self.disarm();
+        if let Some(children) = children {
+            list.extend(children.into_all());
         }
-        wakers.extend(waiters.take_all());
-        children.take_all().collect()
+        if let Some(waiters) = waiters {
+            wakers.extend(waiters.into_all());
+        }
     }
 
     fn disarm(&self) {
@@ -196,7 +212,7 @@ impl Ending {
         let place = *self.place.get_mut();
         if place != NONE && !parent.has_ended() {
             let mut state = parent.lock();
-            let own = (!parent.has_ended()).then(|| state.children.remove(place));
+            let own = (!parent.has_ended()).then(|| state.children().remove(place));
             drop(state);
             drop(own);
         }
@@ -214,14 +230,14 @@ impl Ending {
             drop(state);
             return None;
         }
-        Some(state.waiters.insert(waker))
+        Some(state.waiters().insert(waker))
     }
 
     /// Leaves another waker in this place. None: it has ended, and the place is void.
     pub(super) fn wait_on(&self, place: usize, waker: &Waker) -> Option<usize> {
         let waker = waker.clone();
         let mut state = self.lock();
-        let unneeded = if self.has_ended() { waker } else { state.waiters.replace(place, waker) };
+        let unneeded = if self.has_ended() { waker } else { state.waiters().replace(place, waker) };
         drop(state);
         drop(unneeded);
         (!self.has_ended()).then_some(place)
@@ -233,7 +249,7 @@ impl Ending {
             return;
         }
         let mut state = self.lock();
-        let waker = (!self.has_ended()).then(|| state.waiters.remove(place));
+        let waker = (!self.has_ended()).then(|| state.waiters().remove(place));
         drop(state);
         drop(waker);
     }
@@ -259,9 +275,11 @@ impl Drop for Ending {
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Ending");
-        out.field("cause", &self.cause.get()).field("deadline", &self.deadline);
+        // Somebody else's error is shown without the lock.
+        out.field("cause", &self.cause()).field("deadline", &self.deadline());
         if let Ok(state) = self.state.try_lock() {
-            out.field("children", &state.children.len()).field("waiters", &state.waiters.len());
+            out.field("children", &state.children.as_ref().map_or(0, |children| children.len()))
+                .field("waiters", &state.waiters.as_ref().map_or(0, |waiters| waiters.len()));
         }
         out.finish()
     }
@@ -272,7 +290,7 @@ mod tests {
     use super::*;
 
     fn children(ending: &Ending) -> usize {
-        ending.lock().children.len()
+        ending.lock().children().len()
     }
 
     #[test]
@@ -299,7 +317,7 @@ mod tests {
         let place = top.wait(Waker::noop()).unwrap();
         assert_eq!(top.wait_on(place, Waker::noop()), Some(place));
         top.wait_no_more(place);
-        assert_eq!(top.lock().waiters.len(), 0);
+        assert_eq!(top.lock().waiters().len(), 0);
         let place = top.wait(Waker::noop()).unwrap();
         top.end(Cause::cancelled());
         assert_eq!(top.wait_on(place, Waker::noop()), None);

@@ -1,7 +1,7 @@
 //! The context itself: what ends it, and what it carries.
 //!
-//! It is one word: null, or an `Arc` of an [`Inner`], which is made once and never changed. That `Arc` is also what `spawn` hands on
-//! (`gambol_executor::Heritage`), so entering a scope allocates nothing and inheriting costs a clone.
+//! It is one word: null, or an `Arc` of an [`Inner`], which is made once and never changed. That `Arc` is also what `spawn`
+//! hands on (`gambol_executor::Heritage`), so entering a scope allocates nothing and inheriting costs a clone.
 
 use super::{Cancelled, CancelledOwned, Canceller, Cause, Run, Scope, ending::Ending, values::Values};
 use crate::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use std::{fmt, sync::Arc};
 
 /// What a piece of work has in common, with all the work that it starts: when it is to end, and values that go with it.
 ///
-/// Contexts form a tree. Each is made from another one, its parent, and ends with it at the latest, with the same [`Cause`]. Clones are the same
-/// context. To end is a request: the work looks at [`is_cancelled`](Self::is_cancelled), awaits [`cancelled`](Self::cancelled), or
-/// runs inside [`run`](Self::run), which drops it.
+/// Contexts form a tree. Each is made from another one, its parent, and ends with it at the latest, with the same [`Cause`].
+/// Clones are the same context. To end is a request: the work looks at [`is_cancelled`](Self::is_cancelled), awaits
+/// [`cancelled`](Self::cancelled), or runs inside [`run`](Self::run), which drops it.
 ///
 /// ```
 /// use gambol::{context::Context, time::{Duration, sleep}};
@@ -31,9 +31,9 @@ use std::{fmt, sync::Arc};
 ///
 /// # What it costs
 ///
-/// Whoever uses none pays a load and a branch per spawn. A task that inherits one has an allocation more. A context that adds only a value, or a
-/// deadline that is no earlier than its parent's, takes no place in the tree. Cancelling takes time in proportion to what is below in the
-/// tree, and dropping takes constant time; neither recurses.
+/// Whoever uses none pays a load and a branch per spawn. A task that inherits one has an allocation more. A context that adds
+/// only a value, or a deadline that is no earlier than its parent's, takes no place in the tree. Cancelling takes time in
+/// proportion to what is below in the tree, and dropping takes constant time; neither recurses.
 #[derive(Clone, Default)]
 pub struct Context(Option<Arc<Inner>>);
 
@@ -50,8 +50,8 @@ impl Context {
         Context(None)
     }
 
-    /// The context whose scope this code runs in: that of the innermost [`scope`](Self::scope), or the one that its task has inherited, or else
-    /// the background.
+    /// The context whose scope this code runs in: that of the innermost [`scope`](Self::scope), or the one that its task has
+    /// inherited, or else the background.
     pub fn current() -> Context {
         look_at_heritage(|heritage| Context(heritage.and_then(|heritage| Arc::downcast(heritage.clone()).ok())))
     }
@@ -72,8 +72,8 @@ impl Context {
     /// A child that ends at `deadline` by itself, with a cause whose [`is_timeout`](Cause::is_timeout) is true.
     ///
     /// Never early; late by the time that the system needs to wake a thread, some tens of microseconds, plus what a worker is
-    /// just doing. It ends though nobody waits for it, and outside of any runtime as well: then the default one calls. A deadline that is
-    /// later than the parent's changes nothing, and one that has passed ends it at once.
+    /// just doing. It ends though nobody waits for it, and outside of any runtime as well: then the default one calls. A
+    /// deadline that is later than the parent's changes nothing, and one that has passed ends it at once.
     pub fn with_deadline(&self, deadline: Instant) -> Context {
         let parents = self.deadline().unwrap_or(Instant::NEVER);
         if deadline >= parents {
@@ -84,8 +84,8 @@ impl Context {
 
     /// The same with a value, which hides that of an outer context of the same type. It ends as this one does.
     ///
-    /// Values are found by their type, so give each meaning a type of its own. They are for what goes with a request through code that need not know of it,
-    /// and no replacement for arguments.
+    /// Values are found by their type, so give each meaning a type of its own. They are for what goes with a request through
+    /// code that need not know of it, and no replacement for arguments.
     pub fn with_value<V: Send + Sync + 'static>(&self, value: V) -> Context {
         let values = Values::new(value, self.inner().and_then(|inner| inner.values.clone()));
         Context(Some(Arc::new(Inner { ending: self.ending().cloned(), values: Some(values) })))
@@ -110,7 +110,7 @@ impl Context {
 
     /// Why it has ended, if it has. The first cause stays.
     pub fn cause(&self) -> Option<Cause> {
-        self.ending()?.cause().cloned()
+        self.ending()?.cause()
     }
 
     /// When it ends by itself, at the latest; none: not by itself. Never later than its parent's.
@@ -157,8 +157,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// The [`Cause`], when the context has ended first. The future has then been dropped. Tasks that it had spawned go on; they see the end through
-    /// their own context.
+    /// The [`Cause`], when the context has ended first. The future has then been dropped. Tasks that it had spawned go on;
+    /// they see the end through their own context.
     ///
     /// # Cancel safety
     ///

@@ -1,7 +1,7 @@
 //! Contexts: when a piece of work is to end, and what goes with it, through all tasks that it starts.
 //!
-//! They are Go's, with two differences. The context need not be an argument of every function: [`Context::scope`] makes it the current one,
-//! and `spawn` hands it on. And [`Context::run`] ends a future from outside, since a future can be dropped.
+//! They are Go's, with two differences. The context need not be an argument of every function: [`Context::scope`] makes it
+//! the current one, and `spawn` hands it on. And [`Context::run`] ends a future from outside, since a future can be dropped.
 
 // The context itself.
 mod handle;

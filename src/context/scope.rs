@@ -94,7 +94,7 @@ impl<F: Future> Future for Run<F> {
         if waiting.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        let cause = waiting.ending().cause().expect("it has ended").clone();
+        let cause = waiting.ending().cause().expect("it has ended");
         *this.waiting = None;
         this.scope.end();
         Poll::Ready(Err(cause))

@@ -67,13 +67,18 @@ impl<T> Slab<T> {
         std::mem::replace(place, thing)
     }
 
-    /// Takes out all. The places that were given out are void.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
-        let all = std::mem::replace(self, Slab::new());
-        all.slots.into_iter().filter_map(|slot| match slot {
+    /// All that have a place.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = T> + use<T> {
+        self.slots.into_iter().filter_map(|slot| match slot {
             Slot::Taken(thing) => Some(thing),
             Slot::Vacant { .. } => None,
         })
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
     }
 }
 
@@ -92,7 +97,7 @@ mod tests {
                 let places: Vec<usize> = map.keys().copied().collect();
                 match random.usize(..100) {
                     0 => {
-                        let mut all: Vec<usize> = slab.take_all().collect();
+                        let mut all: Vec<usize> = std::mem::take(&mut slab).into_all().collect();
                         all.sort_unstable();
                         let mut expected: Vec<usize> = std::mem::take(&mut map).into_values().collect();
                         expected.sort_unstable();

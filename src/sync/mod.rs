@@ -1,18 +1,38 @@
 //! Locks, permits, notifications and other meeting points of tasks.
 //!
-//! Whoever waits parks its task, never its thread. The locks and permits are async-lock's; they are fair in the end, and hold up
-//! nobody when a future that waits for them is dropped. A `std::sync::Mutex` is cheaper where no `.await` stands between
-//! locking and unlocking.
+//! Whoever waits parks its task, never its thread, and holds up nobody when its future is dropped. Each type says in which
+//! order those who wait are served. A `std::sync::Mutex` is cheaper where no `.await` stands between locking and unlocking.
 
-// Locks and permits.
-pub use async_lock::{
-    Barrier, BarrierWaitResult, Mutex, MutexGuard, MutexGuardArc, OnceCell, RwLock, RwLockReadGuard,
-    RwLockReadGuardArc, RwLockUpgradableReadGuard, RwLockUpgradableReadGuardArc, RwLockWriteGuard, RwLockWriteGuardArc,
-    Semaphore, SemaphoreGuard, SemaphoreGuardArc,
+// Those who wait: in a line; and all for the same.
+mod crowd;
+mod waiters;
+
+// The machines of the semaphore, of the mutex, and of the read-write lock, which is both. What they share between threads.
+mod permits;
+mod raw_mutex;
+mod raw_rwlock;
+mod threads;
+
+// One at a time; many readers or one writer.
+mod mutex;
+mod rwlock;
+pub use mutex::{Lock, LockArc, Mutex, MutexGuard, MutexGuardArc};
+pub use rwlock::{
+    RwLock, RwLockReadGuard, RwLockReadGuardArc, RwLockUpgradableReadGuard, RwLockUpgradableReadGuardArc,
+    RwLockWriteGuard, RwLockWriteGuardArc,
 };
 
-// A line of those who wait.
-mod waiters;
+// So many at a time.
+mod semaphore;
+pub use semaphore::{Acquire, AcquireArc, AcquireError, OrClosed, Semaphore, SemaphoreGuard, SemaphoreGuardArc};
+
+// Made once.
+mod once_cell;
+pub use once_cell::OnceCell;
+
+// Waiting for each other.
+mod barrier;
+pub use barrier::{Barrier, BarrierWait, BarrierWaitResult};
 
 // Something has changed.
 mod notify;
@@ -21,3 +41,7 @@ pub use notify::{Notified, Notify};
 // A number of things are done.
 mod wait_group;
 pub use wait_group::{Wait, WaitGroup, WaitGroupWorker};
+
+// Values for many: the latest one; every one.
+pub mod broadcast;
+pub mod watch;

@@ -170,7 +170,7 @@ impl Notified<'_> {
             }
             Stage::Waiting(place) => match state.waiters.look(place, waker) {
                 Found::InLine(other) => Some(other),
-                Found::Called(waker) => {
+                Found::Called(waker, _) => {
                     self.stage = Stage::Done;
                     Some(waker)
                 }

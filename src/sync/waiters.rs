@@ -28,7 +28,7 @@ pub(super) struct Place(usize);
 #[derive(Debug)]
 enum Slot {
     Vacant { next: usize },
-    InLine { waker: Waker, before: usize, behind: usize },
+    InLine { waker: Waker, note: usize, before: usize, behind: usize },
     Called(Call),
 }
 
@@ -46,8 +46,30 @@ pub(super) enum Call {
 pub(super) enum Found {
     /// It waits.
     InLine(Waker),
-    /// It was called, and its place is gone.
-    Called(Waker),
+    /// It was called in this way, and its place is gone.
+    Called(Waker, Call),
+}
+
+/// Wakers of those who were called, mostly one, to be woken when the lock was released.
+#[derive(Debug, Default)]
+#[must_use = "to be woken after the lock was released"]
+pub(super) struct Wakers {
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+impl Wakers {
+    pub(super) fn push(&mut self, waker: Waker) {
+        match &self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.others.push(waker),
+        }
+    }
+
+    /// In the order of their places.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Waker> {
+        self.first.into_iter().chain(self.others)
+    }
 }
 
 impl Waiters {
@@ -57,23 +79,34 @@ impl Waiters {
 
     /// Gets in line.
     pub(super) fn push(&mut self, waker: Waker) -> Place {
-        let slot = Slot::InLine { waker, before: self.last, behind: NONE };
-        let at = match self.vacant {
-            NONE => {
-                self.slots.push(slot);
-                self.slots.len() - 1
-            }
-            at => {
-                let Slot::Vacant { next } = self.slots[at] else { unreachable!("a vacant slot is vacant") };
-                self.vacant = next;
-                self.slots[at] = slot;
-                at
-            }
-        };
+        self.push_with(waker, 0)
+    }
+
+    /// Gets in line with a note of what it wants, which its owner reads when it is the first.
+    pub(super) fn push_with(&mut self, waker: Waker, note: usize) -> Place {
+        let at = self.fill(Slot::InLine { waker, note, before: self.last, behind: NONE });
         self.link(self.last, at);
         self.last = at;
-        self.len += 1;
         Place(at)
+    }
+
+    /// Gets in line before all others.
+    pub(super) fn push_front(&mut self, waker: Waker, note: usize) -> Place {
+        let at = self.fill(Slot::InLine { waker, note, before: NONE, behind: self.first });
+        match self.first {
+            NONE => self.last = at,
+            behind => self.set_before(behind, at),
+        }
+        self.first = at;
+        Place(at)
+    }
+
+    /// The note of the first in line. None: nobody is.
+    pub(super) fn first_note(&self) -> Option<usize> {
+        match self.slots.get(self.first)? {
+            Slot::InLine { note, .. } => Some(*note),
+            _ => unreachable!("the first stands in line"),
+        }
     }
 
     /// Calls the first in line. None: nobody is.
@@ -99,9 +132,10 @@ impl Waiters {
                 }
                 Found::InLine(std::mem::replace(old, waker))
             }
-            Slot::Called(_) => {
+            Slot::Called(call) => {
+                let call = *call;
                 self.free(place.0);
-                Found::Called(waker)
+                Found::Called(waker, call)
             }
             Slot::Vacant { .. } => unreachable!("a place is given back once"),
         }
@@ -127,7 +161,7 @@ impl Waiters {
     /// Takes a slot out of the line. It is to be filled with something else next.
     fn unlink(&mut self, at: usize) -> Waker {
         let slot = std::mem::replace(&mut self.slots[at], Slot::Vacant { next: NONE });
-        let Slot::InLine { waker, before, behind } = slot else { unreachable!("it stands in line") };
+        let Slot::InLine { waker, before, behind, .. } = slot else { unreachable!("it stands in line") };
         match before {
             NONE => self.first = behind,
             before => self.set_behind(before, behind),
@@ -137,6 +171,22 @@ impl Waiters {
             behind => self.set_before(behind, before),
         }
         waker
+    }
+
+    fn fill(&mut self, slot: Slot) -> usize {
+        self.len += 1;
+        match self.vacant {
+            NONE => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+            at => {
+                let Slot::Vacant { next } = self.slots[at] else { unreachable!("a vacant slot is vacant") };
+                self.vacant = next;
+                self.slots[at] = slot;
+                at
+            }
+        }
     }
 
     fn free(&mut self, at: usize) {
@@ -205,9 +255,15 @@ mod tests {
             let mut places: Vec<(usize, Place)> = Vec::new();
             for number in 1..600 {
                 match draw(6) {
-                    0..3 => {
-                        places.push((number, line.push(Waker::from(Arc::new(Numbered(number, woken.clone()))))));
+                    0..2 => {
+                        let waker = Waker::from(Arc::new(Numbered(number, woken.clone())));
+                        places.push((number, line.push_with(waker, number)));
                         plain.push_back(number);
+                    }
+                    2 => {
+                        let waker = Waker::from(Arc::new(Numbered(number, woken.clone())));
+                        places.push((number, line.push_front(waker, number)));
+                        plain.push_front(number);
                     }
                     3 => match (line.call_one(), plain.pop_front()) {
                         (Some(waker), Some(number)) => {
@@ -231,7 +287,7 @@ mod tests {
                     }
                     _ => {}
                 }
-                assert_eq!(line.len, places.len());
+                assert_eq!((line.len, line.first_note()), (places.len(), plain.front().copied()));
             }
             for (_, place) in places {
                 let _ = line.remove(place);

@@ -1,9 +1,9 @@
 //! Tasks of which the first error ends all, as in Go's errgroup.
 //!
-//! Each task is a [`Member`] around the user's future. It looks before each poll whether the group has failed, and ends if so; what it
-//! looks at, and is woken by, is an [`Ending`] of the group's own, so a failure costs one pass over the members, and a member that
-//! leaves costs one lock. The group's context ends as well, for what the members have started, but does not end members: if
-//! its parent ends, that is theirs to see.
+//! Each task is a [`Member`] around the user's future. It looks before each poll whether the group has failed, and ends if
+//! so; what it looks at, and is woken by, is an [`Ending`] of the group's own, so a failure costs one pass over the members,
+//! and a member that leaves costs one lock. The group's context ends as well, for what the members have started, but does not
+//! end members: if its parent ends, that is theirs to see.
 //!
 //! A member counts until its future was dropped, in whatever way it ends: the count is a [`WaitGroup`]'s. What waits for a
 //! place under the limit stands in a queue and is no task yet; a member that leaves starts the next one. It counts as well.
@@ -11,12 +11,13 @@
 //! The outcome is the first failure, written under the lock before the group ends.
 
 use crate::{
-    context::{Canceller, Context, Waiting, ending::Ending},
+    context::{Canceller, Cause, Context, Waiting, ending::Ending},
     sync::{Wait, WaitGroup, WaitGroupWorker},
 };
 use gambol_executor::{
     Heritage,
     named::{self, Particulars},
+    with_heritage,
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -29,14 +30,16 @@ use std::{
     task::{self, Poll, ready},
 };
 
-/// Tasks of which the first error cancels the rest. Dropping it aborts those that have not ended.
+/// Tasks of which the first error cancels the rest. Dropping it aborts those that have not ended; a failure that nobody has
+/// waited for is dropped with it.
 ///
-/// The tasks run in a [`Context`] of the group's own, a child of the one that was current when the group was made. The first error, or panic, ends
-/// it, and aborts all other tasks of the group: their futures are dropped at their next turn. If the parent context ends, the
-/// tasks see it through theirs, and go on or not as they like. For tasks that return values there is [`JoinSet`](super::JoinSet).
+/// The tasks run in a [`Context`] of the group's own, a child of the one that was current when the group was made. The first
+/// error, or panic, ends it, and aborts all other tasks of the group: their futures are dropped at their next turn. If the
+/// parent context ends, the tasks see it through theirs, and go on or not as they like. For tasks that return values there is
+/// [`JoinSet`](super::JoinSet).
 ///
-/// A task that fails drops what it owns before its error is noted. So one that ends in consequence, because nobody is left at the other
-/// end of a channel, should return Ok: its error might be taken for the first.
+/// A task that fails drops what it owns before its error is noted. So one that ends in consequence, because nobody is left at
+/// the other end of a channel, should return Ok: its error might be taken for the first.
 ///
 /// ```
 /// use gambol::task::TaskGroup;
@@ -196,9 +199,7 @@ impl<E> TaskGroup<E> {
 
     /// Aborts all tasks; the group takes no new ones. [`wait`](Self::wait) waits until their futures are dropped.
     pub fn abort_all(&self) {
-        self.shared.close(None);
-        self.shared.canceller.cancel_with("the task group was aborted");
-        self.shared.abort.end(crate::context::Cause::cancelled());
+        self.shared.close(None, "the task group was aborted");
     }
 }
 
@@ -225,16 +226,21 @@ impl<E> Shared<E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes no more tasks, and notes why, if that is the first failure. False: it was closed before.
-    fn close(&self, failure: Option<Failure<E>>) -> bool {
+    /// Ends all, and takes no more tasks; notes why, if that is the first failure.
+    fn close(&self, failure: Option<Failure<E>>, cause: &str) {
         let mut state = self.lock();
-        let first = !state.closed;
+        if state.closed {
+            drop(state);
+            return drop_contained(failure);
+        }
         state.closed = true;
+        state.failure = failure;
         let queue = std::mem::take(&mut state.queue);
-        let second = if first { std::mem::replace(&mut state.failure, failure) } else { failure };
         drop(state);
-        drop((queue, second));
-        first
+        self.canceller.cancel_with(cause);
+        self.abort.end(Cause::cancelled());
+        // What has not been started is dropped as tasks are: in the group's context, and a panic ends there.
+        with_heritage(self.heritage.as_ref(), || queue.into_iter().for_each(drop_contained));
     }
 }
 
@@ -252,10 +258,7 @@ impl<E: Send + 'static> Shared<E> {
     }
 
     fn fail(&self, failure: Failure<E>) {
-        if self.close(Some(failure)) {
-            self.canceller.cancel_with("a task of the group has failed");
-            self.abort.end(crate::context::Cause::cancelled());
-        }
+        self.close(Some(failure), "a task of the group has failed");
     }
 
     /// A member has ended: its place goes to the next.
@@ -316,6 +319,15 @@ where
                 resume_unwind(told)
             }
         }
+    }
+}
+
+/// Drops a value; panics end here, also those of the payloads' own drops.
+fn drop_contained<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value)))
+        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        std::mem::forget(second);
     }
 }
 

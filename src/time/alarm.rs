@@ -1,16 +1,17 @@
 //! Calling somebody at a time: a timer that needs no task.
 //!
-//! An alarm is a [`Sleep`] polled with a waker of our own, which calls an [`OnAlarm`]. The wheel holds that waker, the waker the
-//! sleep and a `Weak` of who is to be called. So whoever is to be called is freed as soon as he is dropped; and with him
+//! An alarm is a [`Sleep`] polled with a waker of our own, which calls an [`OnAlarm`]. The wheel holds that waker, the waker
+//! the sleep and a `Weak` of who is to be called. So whoever is to be called is freed as soon as he is dropped; and with him
 //! the alarm that he owns, which takes the timer out of the wheel.
 //!
 //! A call:
-//! 1. Under the alarm's lock, poll the sleep. If it is pending, the call was early: its runtime has gone away, or the time was moved
+//! 1. Under the alarm's lock, poll the sleep. If it is pending, the call was early: its runtime has gone away, or the time
+//!    was moved
 //!    meanwhile. The poll has armed it again, in another runtime if need be.
 //! 2. Release the lock, upgrade the `Weak`, call. What the call returns is the next time, and with it begins 1.
 //!
-//! No lock is held during the call, so it may set or drop its own alarm. A time that is over is called for in the same loop, and never
-//! by recursion.
+//! No lock is held during the call, so it may set or drop its own alarm. A time that is over is called for in the same loop,
+//! and never by recursion.
 
 use super::{Instant, Sleep};
 use gambol_executor::unconstrained;

@@ -3,8 +3,8 @@
 //! Plain async-task aborts the process when the drop of a future, of an output that nobody takes, or of a panic's payload
 //! panics. [`Contained`] and [`Outcome`] catch all of these, and the panic in poll. Neither adds a byte to the cell.
 //!
-//! Per poll this costs two loads from the metadata's line (cancelled? has it something rare: an abort cell, a heritage?) and no
-//! read-modify-write. At the first Pending the task enters the registry.
+//! Per poll this costs two loads from the metadata's line (cancelled? has it something rare: an abort cell, a heritage?) and
+//! no read-modify-write. At the first Pending the task enters the registry.
 
 use super::{Extra, JoinError, Meta};
 use crate::context;
@@ -15,7 +15,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// Runs `f`; a panic is returned as its payload.
@@ -50,13 +50,9 @@ impl<F: Future> Future for Contained<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: async-task polls us in the `run` of our own task, and the reference ends with this call.
         let meta = unsafe { context::current_meta() }.expect("a task is run by the executor only");
-        let mut abort = None;
-        if let Some(extra) = meta.extra() {
-            // SAFETY: as above: this is the task's own `run`, and `task_finished`, at its end, forgets the pointer.
-            unsafe { context::enter_heritage(extra) };
-            abort = extra.abort();
-        }
-        if meta.is_cancelled() || abort.is_some_and(|cell| cell.is_cancelled()) {
+        // First, since a future that is cancelled is dropped in its scope as well.
+        // SAFETY: as above: we are inside the task's own `run`.
+        if meta.extra().is_some_and(|extra| unsafe { enter_extra(extra) }) || meta.is_cancelled() {
             return Poll::Ready(cancelled(meta));
         }
         // SAFETY: the future is pinned with us; it is moved nowhere and dropped in place, in our drop.
@@ -64,16 +60,12 @@ impl<F: Future> Future for Contained<F> {
         match contain(|| future.poll(cx)) {
             Ok(Poll::Ready(output)) => Poll::Ready(Outcome::new(Ok(output))),
             Ok(Poll::Pending) => {
-                if meta.index().is_none() {
-                    let aborted = meta.registered(context::register(cx.waker()));
-                    // Either `JoinHandle::abort_handle` finds us registered, or we find the abort cell that it made: both of us have
-                    // just changed one word, and who came second has acquired what the first did before.
-                    abort = meta.extra().and_then(Extra::abort);
-                    if aborted {
-                        return Poll::Ready(cancelled(meta));
-                    }
+                if meta.index().is_none() && meta.registered(context::register(cx.waker())) {
+                    return Poll::Ready(cancelled(meta));
                 }
-                if abort.is_some_and(|cell| cell.enrol(cx.waker())) {
+                // Looked at anew. Either `JoinHandle::abort_handle` finds us registered, or we find the abort cell that it
+                // made: both of us have just changed one word, and who came second has acquired what the first did before.
+                if meta.extra().is_some_and(|extra| enrol_extra(extra, cx.waker())) {
                     return Poll::Ready(cancelled(meta));
                 }
                 Poll::Pending
@@ -94,6 +86,28 @@ impl<F> Drop for Contained<F> {
         }
         context::task_finished();
     }
+}
+
+/// A task with something rare begins a turn: in the scope that it has inherited. True: it was aborted.
+///
+/// This and the next are out of line, so that other tasks pay for no register that they need.
+///
+/// # Safety
+///
+/// The caller is inside the `run` of the task that `extra` belongs to.
+#[cold]
+#[inline(never)]
+unsafe fn enter_extra(extra: &Extra) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { context::enter_heritage(extra) };
+    extra.abort().is_some_and(|cell| cell.is_cancelled())
+}
+
+/// A task with something rare returns Pending. True: it was aborted meanwhile.
+#[cold]
+#[inline(never)]
+fn enrol_extra(extra: &Extra, waker: &Waker) -> bool {
+    extra.abort().is_some_and(|cell| cell.enrol(waker))
 }
 
 #[cold]

@@ -170,7 +170,6 @@ impl Extra {
     }
 
     /// The abort cell, if somebody has asked for one.
-    #[inline]
     pub(crate) fn abort(&self) -> Option<&Arc<AbortCell>> {
         self.abort.get()
     }
@@ -185,7 +184,6 @@ impl Extra {
     /// # Safety
     ///
     /// The caller is inside the `run` of this very task. The result is good until `release_heritage`.
-    #[inline]
     pub(crate) unsafe fn heritage(&self) -> *const Heritage {
         // SAFETY: async-task lets one thread at a time run a task, one after the other as if under a lock, and it is us.
         unsafe { &*self.heritage.get() }.as_ref().map_or(ptr::null(), ptr::from_ref)

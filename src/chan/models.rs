@@ -1,0 +1,734 @@
+//! Channels in every interleaving, and in every reordering, that the model checker knows. `.ci/loom` runs them.
+//!
+//! A task here is a future and a flag that its waker raises. The threads of a model poll, drop and close; when all have
+//! ended, whoever was woken is polled until nobody is any more (`settle`). So a lost wake shows as a task that has not
+//! ended. Values have a cell that their maker wrote: who gets one without seeing that is found, and so is one that is
+//! dropped twice or never.
+//!
+//! loom prunes by the last access to each place, and can miss an interleaving by that; which one depends on who is
+//! spawned first. So each model runs in both orders.
+//!
+//! A model that nothing can break proves nothing. Each of these changes was made, seen to fail, and taken back:
+//!
+//! TABLE
+
+use super::{
+    Receiver, Sender, TryRecvError, TrySendError, buffered, oneshot,
+    patience::Patient,
+    sync::{Ordering, UnsafeCell, thread},
+    unbounded, unbuffered,
+    word::Word,
+};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// Which of the two parts is spawned first.
+const ORDERS: [bool; 2] = [false, true];
+
+/// Checks a model with either of its parts spawned first, with at most three forced changes of thread.
+fn check(model: impl Fn(bool) + Copy + Send + Sync + 'static) {
+    for swapped in ORDERS {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || model(swapped));
+    }
+}
+
+/// Runs both at the same time and waits for both.
+fn race<A: 'static, B: 'static>(
+    swapped: bool,
+    one: impl FnOnce() -> A + 'static,
+    other: impl FnOnce() -> B + 'static,
+) -> (A, B) {
+    let (one, other) = if swapped {
+        let other = thread::spawn(other);
+        (thread::spawn(one), other)
+    } else {
+        (thread::spawn(one), thread::spawn(other))
+    };
+    (one.join().unwrap(), other.join().unwrap())
+}
+
+/// A task, polled by hand.
+struct Task<T> {
+    future: Pin<Box<dyn Future<Output = T>>>,
+    flag: Arc<Flag>,
+    output: Option<T>,
+}
+
+/// std's, not the checker's: it is looked at when the threads have ended.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<T> Task<T> {
+    fn new(future: impl Future<Output = T> + 'static) -> Task<T> {
+        Task { future: Box::pin(future), flag: Arc::new(Flag(AtomicBool::new(false))), output: None }
+    }
+
+    /// After its first poll.
+    fn polled(future: impl Future<Output = T> + 'static) -> Task<T> {
+        let mut task = Task::new(future);
+        task.poll();
+        task
+    }
+
+    /// Polls once.
+    fn poll(&mut self) {
+        let waker = Waker::from(self.flag.clone());
+        if let Poll::Ready(output) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            self.output = Some(output);
+        }
+    }
+
+    fn is_woken(&self) -> bool {
+        self.output.is_none() && self.flag.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Some task, whatever it returns.
+trait Settle {
+    /// Polls if it was woken, and tells whether.
+    fn turn(&mut self) -> bool;
+}
+
+impl<T> Settle for Task<T> {
+    fn turn(&mut self) -> bool {
+        let woken = self.output.is_none() && self.flag.0.swap(false, Ordering::Relaxed);
+        if woken {
+            self.poll();
+        }
+        woken
+    }
+}
+
+/// Lets all run until nobody is woken.
+fn settle(tasks: &mut [&mut dyn Settle]) {
+    while tasks.iter_mut().fold(false, |any, task| task.turn() | any) {}
+}
+
+/// How many values there are.
+#[derive(Clone, Default)]
+struct Alive(Arc<AtomicUsize>);
+
+/// A value whose maker's writes its receiver must see.
+struct Value {
+    number: UnsafeCell<usize>,
+    alive: Alive,
+}
+
+impl Alive {
+    fn value(&self, number: usize) -> Value {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Value { number: UnsafeCell::new(number), alive: self.clone() }
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Value {
+    fn number(&self) -> usize {
+        // SAFETY: the model checker has seen that nobody else has access.
+        self.number.with_mut(|number| unsafe { *number })
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        assert_ne!(self.number(), usize::MAX, "dropped once");
+        // SAFETY: as above.
+        self.number.with_mut(|number| unsafe { *number = usize::MAX });
+        self.alive.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends and keeps the handle until then. The value, if it came back.
+fn send(tx: Sender<Value>, value: Value) -> impl Future<Output = Option<Value>> {
+    async move { tx.send(value).await.err().map(|error| error.into_inner()) }
+}
+
+/// Receives and keeps the handle until then.
+fn receive(rx: Receiver<Value>) -> impl Future<Output = Option<Value>> {
+    async move { rx.recv().await }
+}
+
+fn number(value: &Option<Value>) -> Option<usize> {
+    value.as_ref().map(Value::number)
+}
+
+// The lock.
+
+/// Hunts: what the lock guards, seen from before the last release; two who hold it at once.
+#[test]
+fn the_lock_lets_one_in_at_a_time_who_sees_what_the_last_one_did() {
+    check(|swapped| {
+        let shared = Arc::new((Word::new(0), UnsafeCell::new(0_usize)));
+        let add = |times: usize| {
+            let shared = shared.clone();
+            move || {
+                for _ in 0..times {
+                    shared.0.acquire();
+                    // SAFETY: the model checker has seen that nobody else has access.
+                    shared.1.with_mut(|count| unsafe { *count += 1 });
+                    // SAFETY: it is held, and what it guards is not touched after this.
+                    unsafe { shared.0.release(0) };
+                }
+            }
+        };
+        race(swapped, add(2), add(1));
+        add(1)();
+        // SAFETY: as above.
+        assert_eq!(shared.1.with_mut(|count| unsafe { *count }), 4);
+    });
+}
+
+/// Hunts: a hint that is gone by though the lock was held when it was read: nothing there, not closed, of no length.
+#[test]
+fn who_finds_the_lock_held_does_not_go_by_the_hints() {
+    check(|swapped| {
+        let (tx, rx) = buffered(3);
+        (1..=3).for_each(|n| assert!(tx.try_send(n).is_ok()));
+        assert!(tx.close());
+        let takes = rx.clone();
+        let (one, (closed, left, other)) =
+            race(swapped, move || takes.try_recv(), move || (rx.is_closed(), rx.len(), rx.try_recv()));
+        assert!(matches!((one, other), (Ok(1), Ok(2)) | (Ok(2), Ok(1))), "{one:?} {other:?}");
+        assert!(closed && (2..=3).contains(&left), "{closed} {left}");
+        assert_eq!(tx.len(), 0, "the last receiver took the rest along");
+    });
+}
+
+// Without a queue.
+
+/// Hunts: the receiver looks, the sender gets in line, the receiver gets in line; and the other way round.
+#[test]
+fn a_rendezvous_takes_place() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbuffered();
+        let mut sends = Task::new(send(tx.clone(), alive.value(1)));
+        let mut receives = Task::new(receive(rx.clone()));
+        let (mut sends, mut receives) = race(
+            swapped,
+            move || {
+                sends.poll();
+                sends
+            },
+            move || {
+                receives.poll();
+                receives
+            },
+        );
+        settle(&mut [&mut sends, &mut receives]);
+        drop((tx, rx));
+        assert_eq!((number(&sends.output.unwrap()), number(&receives.output.unwrap())), (None, Some(1)));
+        assert_eq!(alive.count(), 0);
+    });
+}
+
+/// Hunts: the last receiver goes between the sender's look and its place in line, or while it stands there.
+#[test]
+fn a_value_is_taken_or_comes_back_when_the_receiver_goes() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbuffered();
+        let mut sends = Task::new(send(tx, alive.value(1)));
+        let mut receives = Task::new(receive(rx));
+        let (mut sends, received) = race(
+            swapped,
+            move || {
+                sends.poll();
+                sends
+            },
+            move || {
+                receives.poll();
+                receives.output.take().flatten()
+            },
+        );
+        settle(&mut [&mut sends]);
+        let back = sends.output.take().expect("it was woken at the end");
+        assert_eq!(back.is_some(), received.is_none());
+        assert_eq!(alive.count(), 1);
+    });
+}
+
+/// Hunts: the last sender goes, with its value or after it, between the receiver's look and its place in line.
+#[test]
+fn a_receiver_learns_that_the_last_sender_has_gone() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbuffered();
+        let mut sends = Task::new(send(tx, alive.value(1)));
+        let mut receives = Task::new(receive(rx));
+        let (sent, mut receives) = race(
+            swapped,
+            move || {
+                sends.poll();
+                sends.output.take().is_some()
+            },
+            move || {
+                receives.poll();
+                receives
+            },
+        );
+        settle(&mut [&mut receives]);
+        let received = receives.output.take().expect("it was woken at the end");
+        // Who is not there any more to be told may have sent all the same.
+        assert!(received.is_some() || !sent);
+        assert_eq!(alive.count(), usize::from(received.is_some()));
+    });
+}
+
+/// Hunts: a close between the look and the place of a sender or a receiver, while the other is in line or not there yet.
+#[test]
+fn a_close_in_the_middle_of_a_rendezvous_leaves_both_of_one_mind() {
+    for sender_first in [false, true] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = unbuffered();
+            let (closes, again) = (tx.clone(), rx.clone());
+            let mut sends = Task::new(send(tx, alive.value(1)));
+            let mut receives = Task::new(receive(rx));
+            if sender_first {
+                sends.poll()
+            } else {
+                receives.poll()
+            }
+            let ((mut sends, mut receives), ()) = race(
+                swapped,
+                move || {
+                    if sender_first {
+                        receives.poll()
+                    } else {
+                        sends.poll()
+                    }
+                    (sends, receives)
+                },
+                move || assert!(closes.close()),
+            );
+            settle(&mut [&mut sends, &mut receives]);
+            let back = sends.output.take().expect("it was woken at the end");
+            let received = receives.output.take().expect("it was woken at the end");
+            assert_eq!(back.is_some(), received.is_none());
+            assert_eq!(alive.count(), 1);
+            assert_eq!(again.try_recv().err(), Some(TryRecvError::Closed));
+        });
+    }
+}
+
+/// Hunts: a sender that goes away while its value is taken, so that the value is in both places or in none.
+#[test]
+fn a_value_that_is_taken_back_is_not_received() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbuffered();
+        let mut receives = Task::polled(receive(rx));
+        let mut origin = Some(alive.value(1));
+        let keeps = tx.clone();
+        let (back, mut receives) = race(
+            swapped,
+            move || {
+                // Dropped by its end, whichever that is.
+                let mut sends = Box::pin(tx.send_from(&mut origin));
+                let _ = sends.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                drop(sends);
+                drop(tx);
+                origin
+            },
+            move || {
+                if receives.is_woken() {
+                    receives.poll();
+                }
+                receives
+            },
+        );
+        settle(&mut [&mut receives]);
+        let received = receives.output.take().flatten();
+        assert!(back.is_some() != received.is_some());
+        assert_eq!(alive.count(), 1);
+        drop(keeps);
+    });
+}
+
+// Calls.
+
+/// Hunts: the receiver that a value has called goes away before it comes, and the next in line is not called.
+#[test]
+fn a_call_passes_on_when_the_one_called_goes() {
+    for capacity in [0, 1] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(capacity);
+            let goes = Task::polled(receive(rx.clone()));
+            let mut stays = Task::polled(receive(rx));
+            let mut sends = Task::new(send(tx.clone(), alive.value(1)));
+            let (mut sends, ()) = race(
+                swapped,
+                move || {
+                    sends.poll();
+                    sends
+                },
+                move || drop(goes),
+            );
+            settle(&mut [&mut sends, &mut stays]);
+            drop(tx);
+            assert_eq!(number(&stays.output.unwrap()), Some(1));
+            assert!(sends.output.unwrap().is_none());
+        });
+    }
+}
+
+/// Hunts: the same, where two values have come and both that they called are on their way.
+#[test]
+fn two_calls_do_not_become_one() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        let goes = Task::polled(receive(rx.clone()));
+        let mut first = Task::polled(receive(rx.clone()));
+        let mut second = Task::polled(receive(rx));
+        let values = [alive.value(1), alive.value(2)];
+        let sends = tx.clone();
+        let ((), ()) = race(
+            swapped,
+            move || values.into_iter().for_each(|value| assert!(sends.try_send(value).is_ok())),
+            move || drop(goes),
+        );
+        settle(&mut [&mut second, &mut first]);
+        drop(tx);
+        let received = [first.output.unwrap(), second.output.unwrap()].map(|value| number(&value));
+        assert!(matches!(received, [Some(1), Some(2)] | [Some(2), Some(1)]), "{received:?}");
+    });
+}
+
+/// Hunts: somebody takes the value before the one that it called, which then waits at the end of the line, or nowhere.
+#[test]
+fn one_who_is_overtaken_keeps_its_place() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = buffered(1);
+        let mut first = Task::polled(receive(rx.clone()));
+        let mut second = Task::polled(receive(rx.clone()));
+        let (sends, value) = (tx.clone(), alive.value(1));
+        let (mut first, overtakes) = race(
+            swapped,
+            move || {
+                assert!(sends.try_send(value).is_ok());
+                first.poll();
+                first
+            },
+            move || rx.try_recv().ok(),
+        );
+        // Who lost has got in line again.
+        if let Some(value) = &overtakes {
+            assert_eq!(value.number(), 1);
+            first.flag.0.store(false, Ordering::Relaxed);
+            assert!(first.output.is_none());
+            assert!(tx.try_send(alive.value(2)).is_ok());
+            assert!(first.is_woken() && !second.is_woken());
+            settle(&mut [&mut first]);
+        }
+        assert_eq!(number(&first.output.unwrap()), Some(1 + usize::from(overtakes.is_some())));
+        assert!(tx.try_send(alive.value(3)).is_ok());
+        settle(&mut [&mut second]);
+        assert_eq!(number(&second.output.unwrap()), Some(3));
+    });
+}
+
+/// Hunts: everybody is called because one does not come, and meanwhile another in line goes, or the value does.
+#[test]
+fn who_waits_behind_one_that_does_not_come_is_called_at_last() {
+    for overtakes in [false, true] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(1);
+            let never = Task::polled(receive(rx.clone()));
+            let goes = Task::polled(receive(rx.clone()));
+            let mut behind = Task::polled(receive(rx.clone()));
+            assert!(tx.try_send(alive.value(1)).is_ok());
+            let looks = tx.clone();
+            let ((), overtaken) = race(
+                swapped,
+                move || {
+                    let mut wakers = Vec::new();
+                    while looks.shared.look_after(&mut wakers) {}
+                    wakers.into_iter().for_each(Waker::wake);
+                },
+                move || {
+                    drop(goes);
+                    if overtakes { rx.try_recv().ok() } else { None }
+                },
+            );
+            settle(&mut [&mut behind]);
+            assert_eq!((behind.output.is_some(), overtaken.is_some()), (!overtakes, overtakes));
+            if overtakes {
+                assert!(tx.try_send(alive.value(2)).is_ok());
+                settle(&mut [&mut behind]);
+            }
+            assert_eq!(number(&behind.output.unwrap()), Some(1 + usize::from(overtakes)));
+            drop(never);
+        });
+    }
+}
+
+// With a queue.
+
+/// Hunts: a value that comes between the receiver's look and its place in line.
+#[test]
+fn a_value_that_comes_to_an_empty_queue_is_received() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = buffered(1);
+        let mut receives = Task::new(receive(rx));
+        let value = alive.value(1);
+        let sends = tx.clone();
+        let (mut receives, ()) = race(
+            swapped,
+            move || {
+                receives.poll();
+                receives
+            },
+            move || assert!(sends.try_send(value).is_ok()),
+        );
+        settle(&mut [&mut receives]);
+        assert_eq!(number(&receives.output.unwrap()), Some(1));
+        assert_eq!((tx.len(), alive.count()), (0, 0));
+    });
+}
+
+/// Hunts: room that is made between the sender's look and its place in line.
+#[test]
+fn room_in_a_full_queue_is_filled() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = buffered(1);
+        assert!(tx.try_send(alive.value(1)).is_ok());
+        let mut sends = Task::new(send(tx.clone(), alive.value(2)));
+        let takes = rx.clone();
+        let (mut sends, first) = race(
+            swapped,
+            move || {
+                sends.poll();
+                sends
+            },
+            move || takes.try_recv().ok(),
+        );
+        settle(&mut [&mut sends]);
+        drop(tx);
+        assert!(sends.output.unwrap().is_none());
+        assert_eq!((number(&first), number(&rx.try_recv().ok()), rx.len()), (Some(1), Some(2), 0));
+    });
+}
+
+/// Hunts: a value that moves up from the line into the queue, and calls nobody; two who wait and one who is woken.
+#[test]
+fn two_senders_and_two_receivers_all_get_through() {
+    for capacity in [0, 1] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(capacity);
+            let mut sends = [1, 2].map(|n| Task::new(send(tx.clone(), alive.value(n))));
+            let mut receives = [(); 2].map(|()| Task::new(receive(rx.clone())));
+            // `tx` stays, so that nobody is woken by the end.
+            let (sends, receives) = race(
+                swapped,
+                move || {
+                    sends.iter_mut().for_each(Task::poll);
+                    sends
+                },
+                move || {
+                    receives.iter_mut().for_each(Task::poll);
+                    receives
+                },
+            );
+            let ([mut a, mut b], [mut c, mut d]) = (sends, receives);
+            settle(&mut [&mut a, &mut b, &mut c, &mut d]);
+            drop(tx);
+            assert!(a.output.unwrap().is_none() && b.output.unwrap().is_none());
+            let received = [c.output.unwrap(), d.output.unwrap()].map(|value| number(&value));
+            assert!(matches!(received, [Some(1), Some(2)] | [Some(2), Some(1)]), "{received:?}");
+        });
+    }
+}
+
+// Ends.
+
+/// Hunts: a value that is sent while the last receiver goes, and stays in a queue that nobody empties.
+#[test]
+fn nothing_stays_in_a_queue_without_a_receiver() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = buffered(1);
+        let value = alive.value(1);
+        let sends = tx.clone();
+        let (back, ()) = race(
+            swapped,
+            move || match sends.try_send(value) {
+                Ok(()) => None,
+                Err(TrySendError::Closed(value) | TrySendError::Full(value)) => Some(value),
+            },
+            move || drop(rx),
+        );
+        assert_eq!((alive.count(), tx.len()), (usize::from(back.is_some()), 0));
+        assert!(tx.is_closed());
+    });
+}
+
+/// Hunts: the last two handles of a kind go at once, and neither closes; or a value sent before that is not received.
+#[test]
+fn the_last_of_two_senders_closes_after_its_value() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        let mut receives = Task::polled(receive(rx.clone()));
+        let value = alive.value(1);
+        let sends = tx.clone();
+        race(
+            swapped,
+            move || {
+                assert!(sends.try_send(value).is_ok());
+                drop(sends);
+            },
+            move || drop(tx),
+        );
+        settle(&mut [&mut receives]);
+        assert_eq!(number(&receives.output.unwrap()), Some(1));
+        assert_eq!(rx.try_recv().err(), Some(TryRecvError::Closed));
+    });
+}
+
+/// Hunts: a handle made from a weak one while the last strong one goes: into a closed channel, or without one noticing.
+#[test]
+fn an_upgrade_keeps_the_channel_open_or_fails() {
+    check(|swapped| {
+        let (tx, rx) = buffered(1);
+        let weak = tx.downgrade();
+        let (upgraded, ()) = race(swapped, move || weak.upgrade(), move || drop(tx));
+        match upgraded {
+            Some(tx) => {
+                assert_eq!((tx.try_send(1), rx.try_recv()), (Ok(()), Ok(1)));
+                assert_eq!((tx.sender_count(), rx.is_closed()), (1, false));
+                drop(tx);
+            }
+            None => assert!(rx.is_closed()),
+        }
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+    });
+    check(|swapped| {
+        let (tx, rx) = buffered(1);
+        let weak = rx.downgrade();
+        let (upgraded, ()) = race(swapped, move || weak.upgrade(), move || drop(rx));
+        assert_eq!(upgraded.is_none(), tx.is_closed());
+        assert_eq!(upgraded.is_some(), tx.try_send(1).is_ok());
+    });
+}
+
+// One value, once.
+
+/// Hunts: the value comes between the receiver's look and its waker's arrival.
+#[test]
+fn a_single_value_is_received() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = oneshot::channel();
+        let mut receives = Task::new(rx);
+        let value = alive.value(1);
+        let (mut receives, sent) = race(
+            swapped,
+            move || {
+                receives.poll();
+                receives
+            },
+            move || tx.send(value).is_ok(),
+        );
+        settle(&mut [&mut receives]);
+        assert_eq!((number(&receives.output.unwrap().ok()), sent), (Some(1), true));
+    });
+}
+
+/// Hunts: the same, for a sender that has nothing to say.
+#[test]
+fn a_single_receiver_learns_that_nothing_will_come() {
+    check(|swapped| {
+        let (tx, rx) = oneshot::channel::<Value>();
+        let mut receives = Task::new(rx);
+        let (mut receives, ()) = race(
+            swapped,
+            move || {
+                receives.poll();
+                receives
+            },
+            move || drop(tx),
+        );
+        settle(&mut [&mut receives]);
+        assert!(receives.output.unwrap().is_err());
+    });
+}
+
+/// Hunts: the receiver goes, or closes, while the value comes: it is in neither hand, or in both.
+#[test]
+fn a_single_value_comes_back_or_goes_with_its_receiver() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = oneshot::channel();
+        let value = alive.value(1);
+        let (back, ()) = race(swapped, move || tx.send(value).err(), move || drop(rx));
+        assert_eq!(alive.count(), usize::from(back.is_some()));
+    });
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, mut rx) = oneshot::channel();
+        let value = alive.value(1);
+        let (back, received) = race(
+            swapped,
+            move || tx.send(value).err(),
+            move || {
+                rx.close();
+                rx.try_recv()
+            },
+        );
+        assert_eq!(back.is_some(), received.is_err());
+        assert_eq!(alive.count(), 1);
+    });
+}
+
+/// Hunts: the receiver goes between the look of a sender that waits for that and its waker's arrival.
+#[test]
+fn a_single_sender_learns_that_nobody_needs_the_value() {
+    for closes in [false, true] {
+        check(move |swapped| {
+            let (mut tx, mut rx) = oneshot::channel::<Value>();
+            let mut waits = Task::new(async move { tx.closed().await });
+            let (mut waits, rx) = race(
+                swapped,
+                move || {
+                    waits.poll();
+                    waits
+                },
+                move || {
+                    if closes {
+                        rx.close();
+                        return Some(rx);
+                    }
+                    drop(rx);
+                    None
+                },
+            );
+            settle(&mut [&mut waits]);
+            assert!(waits.output.is_some());
+            drop(rx);
+        });
+    }
+}

@@ -1,0 +1,381 @@
+//! Models of the machines of the mutex and the semaphore, checked in every interleaving by loom:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gambol_loom" cargo test -p gambol --release --test sync_models
+//! ```
+//!
+//! The files of the protocols are compiled once more, with loom's types; `src/sync/threads.rs` is the one that is left out.
+//!
+//! A model that nothing can break proves nothing. Each of these mutations was made, seen to fail, and taken back:
+//!
+//! | mutation | fails |
+//! | --- | --- |
+//! | `try_take`: Relaxed for Acquire | `permits_that_come_back_reach_who_waits` |
+//! | `enter`: Relaxed for Acquire | the same, `two_who_give_back_serve_one_who_wants_both` |
+//! | `give`: Relaxed for Release | the same two |
+//! | `give` never takes the lock | `permits_that_come_back_reach_who_waits` |
+//! | `enter` does not set `LINE` | `permits_that_come_back_reach_who_waits` |
+//! | `enter` does not look at `CLOSED` | `closing_leaves_nobody_waiting` |
+//! | `give_under`: Relaxed for Release | `who_goes_away_passes_its_permits_on` |
+//! | `serve` stores Relaxed for Release | `who_goes_away_passes_its_permits_on` |
+//! | `Permits::leave` keeps what was served | `who_goes_away_passes_its_permits_on` |
+//! | `Permits::leave` does not serve those behind | `who_goes_away_passes_its_permits_on` |
+//! | `try_lock`: Relaxed for Acquire | `two_who_lock_take_turns` |
+//! | `unlock`: Relaxed for Release | `two_who_lock_take_turns` |
+//! | `unlock_under`: Relaxed for Release | `three_who_lock_take_turns` |
+//! | `lock_or_owe`: Relaxed for Acquire | `two_who_lock_take_turns` |
+//! | `lock_or_owe` does not set `OWES` | `three_who_lock_take_turns` |
+//! | `unlock` never looks at the line | `three_who_lock_take_turns` |
+//! | who comes in vain does not set `OWES` | `three_who_lock_take_turns` |
+//! | who was called locks without `OWES`, with others in line | `three_who_lock_take_turns` |
+//! | who was called stays `Called` when he has come | `three_who_lock_take_turns` |
+//! | who was called goes away and calls nobody | `who_goes_away_passes_the_lock_on` |
+//! | the lock is handed over without `OWES`, with others in line | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
+//! | whom the lock was handed to goes away and does not unlock | `who_goes_away_passes_the_lock_on` |
+#![cfg(gambol_loom)]
+
+#[allow(dead_code, reason = "the models use a part")]
+#[path = "../src/sync/permits.rs"]
+mod permits;
+#[allow(dead_code, reason = "the models use a part")]
+#[path = "../src/sync/raw_mutex.rs"]
+mod raw_mutex;
+#[allow(dead_code, reason = "the models use a part")]
+#[path = "../src/sync/waiters.rs"]
+mod waiters;
+
+mod threads {
+    pub(super) use loom::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    pub(super) fn wake(waker: std::task::Waker) {
+        waker.wake();
+    }
+}
+
+use loom::{
+    cell::UnsafeCell,
+    sync::{Arc, Condvar},
+    thread,
+};
+use permits::Permits;
+use raw_mutex::{Line, RawMutex};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, Wake, Waker},
+};
+use threads::{AtomicUsize, Mutex};
+use waiters::{Place, Waiters};
+
+/// Wakes a thread that is in `block_on`.
+struct Bell {
+    rung: Mutex<bool>,
+    condvar: Condvar,
+}
+
+impl Wake for Bell {
+    fn wake(self: std::sync::Arc<Self>) {
+        *self.rung.lock().unwrap() = true;
+        self.condvar.notify_one();
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let bell = std::sync::Arc::new(Bell { rung: Mutex::new(false), condvar: Condvar::new() });
+    let waker = Waker::from(bell.clone());
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        let mut rung = bell.rung.lock().unwrap();
+        while !*rung {
+            rung = bell.condvar.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+fn mutex() -> RawMutex {
+    RawMutex::new(AtomicUsize::new(0), Mutex::new(Line::new()))
+}
+
+fn permits(n: usize) -> Permits {
+    Permits::new(AtomicUsize::new(Permits::word(n)), Mutex::new(Waiters::new()))
+}
+
+/// A mutex with something that two may not have at a time.
+struct Guarded {
+    raw: RawMutex,
+    value: UnsafeCell<usize>,
+}
+
+// SAFETY: loom's cell finds out whether two have it at a time; that is what the models are for.
+unsafe impl Sync for Guarded {}
+// SAFETY: as above.
+unsafe impl Send for Guarded {}
+
+impl Guarded {
+    fn new() -> Arc<Guarded> {
+        Arc::new(Guarded { raw: mutex(), value: UnsafeCell::new(0) })
+    }
+
+    fn lock(&self) {
+        let mut place = None;
+        block_on(poll_fn(|cx| self.raw.poll_lock(&mut place, cx)));
+    }
+
+    /// Reads, changes; to be called with the lock.
+    fn count(&self) -> usize {
+        // SAFETY: the lock is held, which loom checks.
+        self.value.with_mut(|value| unsafe {
+            *value += 1;
+            *value
+        })
+    }
+
+    fn lock_and_count(&self) {
+        self.lock();
+        self.count();
+        self.raw.unlock();
+    }
+
+    /// Gives up after one poll, or after one more if it waits.
+    fn lock_and_give_up(&self, polls: usize) {
+        let mut place: Option<Place> = None;
+        for _ in 0..polls {
+            if self.raw.poll_lock(&mut place, &mut Context::from_waker(Waker::noop())).is_ready() {
+                self.count();
+                self.raw.unlock();
+                return;
+            }
+            thread::yield_now();
+        }
+        if let Some(place) = place {
+            self.raw.leave(place);
+        }
+    }
+}
+
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(3);
+    builder.check(f);
+}
+
+/// The interleaving to be feared: an unlock between the look at the word and the place in line.
+#[test]
+fn two_who_lock_take_turns() {
+    loom::model(|| {
+        let mutex = Guarded::new();
+        let other = mutex.clone();
+        let thread = thread::spawn(move || other.lock_and_count());
+        mutex.lock_and_count();
+        thread.join().unwrap();
+        mutex.lock();
+        assert_eq!(mutex.count(), 3);
+    });
+}
+
+/// To be feared: one who is called comes in vain, and the lock is handed over while a third gets in line.
+#[test]
+fn three_who_lock_take_turns() {
+    model(|| {
+        let mutex = Guarded::new();
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let other = mutex.clone();
+                thread::spawn(move || other.lock_and_count())
+            })
+            .collect();
+        mutex.lock_and_count();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(mutex.raw.try_lock());
+        assert_eq!(mutex.count(), 4);
+    });
+}
+
+/// To be feared: the lock is handed to one who came in vain, and the one behind it is forgotten.
+#[test]
+fn who_stands_behind_one_that_came_in_vain_is_not_forgotten() {
+    model(|| {
+        let mutex = Guarded::new();
+        assert!(mutex.raw.try_lock());
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let other = mutex.clone();
+                thread::spawn(move || other.lock_and_count())
+            })
+            .collect();
+        thread::yield_now();
+        mutex.count();
+        mutex.raw.unlock();
+        if mutex.raw.try_lock() {
+            // Whoever was called may come now.
+            thread::yield_now();
+            mutex.count();
+            mutex.raw.unlock();
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(mutex.raw.try_lock());
+    });
+}
+
+/// To be feared: the first unlocks and locks again while the second is called, so that it comes in vain.
+#[test]
+fn who_comes_in_vain_is_not_forgotten() {
+    model(|| {
+        let mutex = Guarded::new();
+        let other = mutex.clone();
+        let thread = thread::spawn(move || other.lock_and_count());
+        for _ in 0..3 {
+            if mutex.raw.try_lock() {
+                mutex.count();
+                mutex.raw.unlock();
+            }
+        }
+        thread.join().unwrap();
+        assert!(mutex.raw.try_lock());
+    });
+}
+
+/// To be feared: the one who is called, or whom the lock was handed to, goes away; the next must have it.
+#[test]
+fn who_goes_away_passes_the_lock_on() {
+    for polls in 1..3 {
+        model(move || {
+            let mutex = Guarded::new();
+            let (waits, gives_up) = (mutex.clone(), mutex.clone());
+            let threads = [
+                thread::spawn(move || waits.lock_and_count()),
+                thread::spawn(move || gives_up.lock_and_give_up(polls)),
+            ];
+            mutex.lock_and_count();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(mutex.raw.try_lock());
+        });
+    }
+}
+
+fn take(permits: &Permits, n: usize) -> Result<(), ()> {
+    let mut place = None;
+    block_on(poll_fn(|cx| permits.poll_take(n, &mut place, cx)))
+}
+
+fn take_and_give_up(permits: &Permits, n: usize) -> bool {
+    let mut place = None;
+    let taken = permits.poll_take(n, &mut place, &mut Context::from_waker(Waker::noop()));
+    if let Some(place) = place {
+        permits.leave(n, place);
+    }
+    taken == Poll::Ready(Ok(()))
+}
+
+/// To be feared: permits come back between the look at the word and the place in line.
+#[test]
+fn permits_that_come_back_reach_who_waits() {
+    loom::model(|| {
+        let shared = Arc::new((permits(1), UnsafeCell::new(0)));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    take(&shared.0, 1).unwrap();
+                    // SAFETY: there is one permit, and this has it; loom checks.
+                    shared.1.with_mut(|value| unsafe { *value += 1 });
+                    shared.0.give(1);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(shared.0.available(), 1);
+    });
+}
+
+/// To be feared: two who give back at once, of whom each alone is not enough for the first in line.
+#[test]
+fn two_who_give_back_serve_one_who_wants_both() {
+    model(|| {
+        let shared = Arc::new((permits(0), UnsafeCell::new(0), UnsafeCell::new(0)));
+        let (a, b) = (shared.clone(), shared.clone());
+        let threads = [
+            thread::spawn(move || {
+                // SAFETY: nobody else has it before the permit is given; loom checks.
+                a.1.with_mut(|value| unsafe { *value = 1 });
+                a.0.give(1);
+            }),
+            thread::spawn(move || {
+                // SAFETY: as above.
+                b.2.with_mut(|value| unsafe { *value = 1 });
+                b.0.give(1);
+            }),
+        ];
+        take(&shared.0, 2).unwrap();
+        // SAFETY: both have given what they had; loom checks.
+        assert_eq!(unsafe { shared.1.with(|value| *value) + shared.2.with(|value| *value) }, 2);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(shared.0.available(), 0);
+    });
+}
+
+/// To be feared: who is served goes away while another one waits; or who is in front of it does.
+#[test]
+fn who_goes_away_passes_its_permits_on() {
+    for wants in 1..3 {
+        model(move || {
+            let shared = Arc::new((permits(1), UnsafeCell::new(0)));
+            let (waits, gives_up) = (shared.clone(), shared.clone());
+            assert!(shared.0.try_take(1).is_ok());
+            let threads = [
+                thread::spawn(move || {
+                    take(&waits.0, 1).unwrap();
+                    // SAFETY: there is one permit, and this has it; loom checks.
+                    waits.1.with_mut(|value| unsafe { *value += 1 });
+                    waits.0.give(1);
+                }),
+                thread::spawn(move || {
+                    if take_and_give_up(&gives_up.0, wants) {
+                        gives_up.0.give(wants);
+                    }
+                }),
+            ];
+            // SAFETY: as above.
+            shared.1.with_mut(|value| unsafe { *value += 1 });
+            shared.0.give(1);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(shared.0.available(), 1);
+            assert!(shared.0.try_take(1).is_ok());
+        });
+    }
+}
+
+/// To be feared: one gets in line after `close` has called all.
+#[test]
+fn closing_leaves_nobody_waiting() {
+    for gives in [false, true] {
+        loom::model(move || {
+            let permits = Arc::new(permits(0));
+            let (waits, other) = (permits.clone(), permits.clone());
+            let threads = [
+                thread::spawn(move || waits_or_is_refused(&waits)),
+                thread::spawn(move || {
+                    if gives {
+                        other.give(1);
+                    }
+                }),
+            ];
+            permits.close();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(permits.available(), usize::from(gives));
+        });
+    }
+}
+
+fn waits_or_is_refused(permits: &Permits) {
+    if take(permits, 1).is_ok() {
+        permits.give(1);
+    }
+}

@@ -1,0 +1,448 @@
+//! `TaskGroup`: the first failure ends all, nobody is forgotten, and no more run than may.
+
+mod helpers;
+
+use gambol::{
+    context::Context,
+    runtime::Runtime,
+    task::{TaskGroup, yield_now},
+    time::{Duration, sleep, timeout},
+};
+use helpers::{PATIENCE, at_most};
+use std::{
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind, panic_any},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+type Group = TaskGroup<&'static str>;
+
+/// Counts what has begun, what lives and what has been dropped.
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    alive: AtomicUsize,
+    most: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+struct Guard(Arc<Counts>);
+
+impl Counts {
+    fn begin(self: &Arc<Self>) -> Running {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        let alive = self.alive.fetch_add(1, Ordering::AcqRel) + 1;
+        self.most.fetch_max(alive, Ordering::AcqRel);
+        Running(self.clone())
+    }
+
+    fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::Acquire)
+    }
+}
+
+/// A task that runs.
+struct Running(Arc<Counts>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A future that is there.
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// What a task does in the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    Ok,
+    Error,
+    Panic,
+    Never,
+}
+
+fn work(counts: &Arc<Counts>, turns: usize, ends: Ends) -> impl Future<Output = Result<(), &'static str>> + use<> {
+    let guard = Guard(counts.clone());
+    async move {
+        let _running = guard.0.begin();
+        for _ in 0..turns {
+            yield_now().await;
+        }
+        match ends {
+            Ends::Ok => Ok(()),
+            Ends::Error => Err("failed"),
+            Ends::Panic => panic!("on purpose"),
+            Ends::Never => pending().await,
+        }
+    }
+}
+
+async fn until(done: impl Fn() -> bool) {
+    timeout(PATIENCE, async {
+        while !done() {
+            yield_now().await;
+        }
+    })
+    .await
+    .expect("it does not come");
+}
+
+/// How the group ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum GroupEnds {
+    AllOk,
+    Error,
+    Panic,
+    Aborted,
+    Dropped,
+}
+
+#[test]
+fn however_a_group_ends_nobody_is_left_and_the_limit_holds() {
+    use GroupEnds::*;
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        for limit in [1, 2, 7, usize::MAX] {
+            for ends in [AllOk, Error, Panic, Aborted, Dropped] {
+                for turns in [0, 1, 5] {
+                    let context = format!("{workers} {limit} {ends:?} {turns}");
+                    let ended = runtime.block_on(timeout(PATIENCE, ended(limit, ends, turns)));
+                    let most = ended.unwrap_or_else(|_| panic!("{context}"));
+                    assert!(most <= limit, "{context}: {most}");
+                }
+            }
+        }
+    }
+}
+
+async fn ended(limit: usize, ends: GroupEnds, turns: usize) -> usize {
+    const TASKS: usize = 30;
+    let counts = Arc::new(Counts::default());
+    let group = Group::with_limit(limit);
+    for n in 0..TASKS {
+        let own = match ends {
+            _ if n != 10 => Ends::Ok,
+            GroupEnds::AllOk => Ends::Ok,
+            GroupEnds::Error => Ends::Error,
+            GroupEnds::Panic => Ends::Panic,
+            GroupEnds::Aborted | GroupEnds::Dropped => Ends::Never,
+        };
+        // Behind the one that fails stand some that would never end.
+        let own = if n > 10 && ends != GroupEnds::AllOk { Ends::Never } else { own };
+        group.spawn(work(&counts, turns, own));
+    }
+    assert!(group.len() <= TASKS);
+    let context = group.context().clone();
+    match ends {
+        GroupEnds::AllOk => {
+            assert_eq!(group.wait().await, Ok(()));
+            assert!(!context.is_cancelled());
+        }
+        GroupEnds::Error => {
+            // With a limit, all those ahead of the failing one end before it.
+            assert_eq!(group.wait().await, Err("failed"));
+            assert_eq!(context.cause().unwrap().to_string(), "a task of the group has failed");
+        }
+        GroupEnds::Panic => {
+            let panicked = catch(group.wait()).await;
+            assert_eq!(panicked.unwrap_err().downcast_ref::<&str>(), Some(&"on purpose"));
+            assert!(context.is_cancelled());
+        }
+        GroupEnds::Aborted => {
+            yield_now().await;
+            group.abort_all();
+            assert_eq!(group.wait().await, Ok(()));
+            assert!(context.is_cancelled());
+        }
+        GroupEnds::Dropped => {}
+    }
+    if ends != GroupEnds::Dropped {
+        assert_eq!(counts.dropped(), TASKS, "wait has waited for all");
+        assert!(group.is_empty());
+        assert_eq!(group.wait().await, Ok(()), "a failure is handed out once");
+    }
+    drop(group);
+    until(|| counts.dropped() == TASKS).await;
+    assert!(context.is_cancelled());
+    assert_eq!(counts.alive.load(Ordering::Acquire), 0);
+    counts.most.load(Ordering::Acquire)
+}
+
+/// Awaits; a panic is an error.
+async fn catch<F: Future>(future: F) -> thread::Result<F::Output> {
+    use futures_util::FutureExt;
+    AssertUnwindSafe(future).catch_unwind().await
+}
+
+#[gambol::test]
+async fn the_first_of_several_failures_is_the_one() {
+    let group = Group::new();
+    for text in ["first", "second", "third"] {
+        group.spawn(async move { Err(text) });
+    }
+    // The runtime of this test has one worker, and we are on it: they run in their order.
+    assert_eq!(group.wait().await, Err("first"));
+    let group = Group::new();
+    group.spawn(async { Err("first") });
+    group.spawn(async { panic!("on purpose") });
+    assert_eq!(group.wait().await, Err("first"));
+}
+
+#[gambol::test]
+async fn a_payload_of_any_type_comes_out_of_wait() {
+    #[derive(Debug, PartialEq)]
+    struct Payload(u32);
+    let group = Group::new();
+    group.spawn(async { panic_any(Payload(7)) });
+    let payload = catch(group.wait()).await.unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&Payload(7)));
+}
+
+#[test]
+fn the_runtimes_hook_sees_a_panic() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let own = seen.clone();
+    let runtime = Runtime::builder().workers(1).on_task_panic(move |_, payload| {
+        own.lock().unwrap().push(payload.downcast_ref::<String>().cloned());
+    });
+    let runtime = runtime.build().unwrap();
+    runtime.block_on(async {
+        let group = Group::new();
+        let word = String::from("purpose");
+        group.spawn(async move { panic!("on {word}") });
+        assert!(catch(group.wait()).await.is_err());
+    });
+    assert_eq!(*seen.lock().unwrap(), [Some(String::from("on purpose"))]);
+    assert_eq!(runtime.metrics().tasks_panicked(), 1);
+}
+
+#[gambol::test]
+async fn a_failed_group_starts_nothing_and_a_good_one_goes_on() {
+    let counts = Arc::new(Counts::default());
+    let group = Group::default();
+    for _ in 0..3 {
+        group.spawn(work(&counts, 1, Ends::Ok));
+        assert_eq!(group.wait().await, Ok(()));
+    }
+    assert_eq!((counts.begun.load(Ordering::Acquire), counts.dropped()), (3, 3));
+    group.spawn(work(&counts, 0, Ends::Error));
+    assert_eq!(group.wait().await, Err("failed"));
+    group.spawn(work(&counts, 0, Ends::Ok));
+    assert!(group.try_spawn(work(&counts, 0, Ends::Ok)).is_err());
+    assert_eq!((counts.begun.load(Ordering::Acquire), counts.dropped()), (4, 6));
+    assert_eq!(group.wait().await, Ok(()));
+}
+
+#[gambol::test]
+async fn try_spawn_gives_the_future_back_when_as_many_run_as_may() {
+    let counts = Arc::new(Counts::default());
+    let group = Group::with_limit(2);
+    group.spawn(work(&counts, 0, Ends::Never));
+    assert!(group.try_spawn(work(&counts, 0, Ends::Ok)).is_ok());
+    let back = group.try_spawn(work(&counts, 0, Ends::Ok)).unwrap_err();
+    assert_eq!((group.len(), counts.dropped()), (2, 0));
+    assert_eq!(back.await, Ok(()));
+    until(|| group.len() == 1).await;
+    assert!(group.try_spawn(work(&counts, 0, Ends::Error)).is_ok());
+    assert_eq!(group.wait().await, Err("failed"));
+}
+
+#[gambol::test]
+async fn what_waits_is_started_in_its_order() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let group = Group::with_limit(1);
+    for n in 0..1000 {
+        let order = order.clone();
+        group.spawn(async move {
+            order.lock().unwrap().push(n);
+            Ok(())
+        });
+    }
+    assert_eq!(group.wait().await, Ok(()));
+    assert_eq!(*order.lock().unwrap(), (0..1000).collect::<Vec<_>>());
+}
+
+#[gambol::test]
+async fn tasks_run_in_the_groups_context_also_those_that_waited() {
+    let outer = Context::background().with_value(7_u32);
+    let (outer, canceller) = outer.with_cancel();
+    let group = outer.sync_scope(|| Group::with_limit(1));
+    let seen = Arc::new(AtomicUsize::new(0));
+    for _ in 0..5 {
+        let seen = seen.clone();
+        group.spawn(async move {
+            assert_eq!(Context::current().value(), Some(7_u32));
+            // What it spawns is in it as well.
+            let inner = gambol::spawn(async { Context::current().value() }).await.unwrap();
+            assert_eq!(inner, Some(7_u32));
+            seen.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+    }
+    assert_eq!(group.wait().await, Ok(()));
+    assert_eq!(seen.load(Ordering::Relaxed), 5);
+    // The end of the parent is the tasks' to see, and aborts none.
+    group.spawn(async {
+        Context::current().cancelled().await;
+        yield_now().await;
+        Err("cancelled, and orderly")
+    });
+    canceller.cancel();
+    assert_eq!(group.wait().await, Err("cancelled, and orderly"));
+}
+
+#[gambol::test]
+async fn what_members_have_started_sees_the_failure() {
+    let group = Group::new();
+    let (tell, told) = std::sync::mpsc::channel();
+    group.spawn(async move {
+        gambol::spawn(async move {
+            Context::current().cancelled().await;
+            tell.send(Context::current().cause().unwrap().to_string()).unwrap();
+        });
+        yield_now().await;
+        Err("failed")
+    });
+    assert_eq!(group.wait().await, Err("failed"));
+    let told = gambol::spawn_blocking(move || told.recv_timeout(PATIENCE).unwrap()).await.unwrap();
+    assert_eq!(told, "a task of the group has failed");
+}
+
+#[gambol::test]
+async fn a_member_may_spawn_into_its_group_and_wait_may_be_given_up() {
+    let group = Arc::new(Group::with_limit(2));
+    let counts = Arc::new(Counts::default());
+    for _ in 0..3 {
+        let (own, counts) = (group.clone(), counts.clone());
+        group.spawn(async move {
+            for _ in 0..3 {
+                own.spawn(work(&counts, 2, Ends::Ok));
+                yield_now().await;
+            }
+            Ok(())
+        });
+    }
+    for polls in 0..3 {
+        // It may have come to its end meanwhile.
+        let _ = at_most(polls, group.wait()).await;
+    }
+    let (one, other) = gambol::join!(group.wait(), group.wait());
+    assert_eq!((one, other), (Ok(()), Ok(())));
+    assert_eq!(counts.dropped(), 9);
+    assert_eq!(Arc::strong_count(&group), 1);
+}
+
+/// On what `wait` is polled, and from where tasks are spawned.
+#[test]
+fn it_works_under_other_executors_and_from_plain_threads() {
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for foreign in [true, false] {
+        let run = async {
+            let group = Group::with_limit(3);
+            for n in 0..20_u64 {
+                group.spawn(async move {
+                    sleep(Duration::from_micros(n * 10)).await;
+                    if n == 15 { Err("failed") } else { Ok(()) }
+                });
+            }
+            group.wait().await
+        };
+        let outcome = if foreign { futures::executor::block_on(run) } else { tokio.block_on(run) };
+        assert_eq!(outcome, Err("failed"));
+    }
+}
+
+#[test]
+fn a_group_whose_runtime_has_ended_does_not_say_that_all_went_well() {
+    let counts = Arc::new(Counts::default());
+    let group = Group::with_limit(2);
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    runtime.block_on(async {
+        for _ in 0..5 {
+            group.spawn(work(&counts, 0, Ends::Never));
+        }
+        until(|| counts.begun.load(Ordering::Acquire) == 2).await;
+    });
+    drop(runtime);
+    let outcome = catch_unwind(AssertUnwindSafe(|| futures::executor::block_on(group.wait())));
+    let payload = outcome.unwrap_err();
+    assert!(payload.downcast_ref::<&str>().unwrap().contains("the end of its runtime"));
+    assert_eq!(counts.dropped(), 5);
+}
+
+#[test]
+fn spawning_while_another_thread_fails_the_group_leaves_nobody() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    for round in 0..500 {
+        let counts = Arc::new(Counts::default());
+        let group = Arc::new(Group::with_limit(1 + round % 4 * 8));
+        let own = (group.clone(), counts.clone(), runtime.handle().clone());
+        let spawns = thread::spawn(move || {
+            let (group, counts, _handle) = own;
+            for _ in 0..20 {
+                group.spawn(work(&counts, 1, Ends::Never));
+            }
+        });
+        runtime.block_on(async {
+            group.spawn(work(&counts, round % 3, Ends::Error));
+            // With a limit, those that never end may stand before it.
+            yield_now().await;
+            group.abort_all();
+        });
+        spawns.join().unwrap();
+        let outcome = runtime.block_on(timeout(PATIENCE, group.wait())).expect("somebody is left");
+        assert!(outcome == Ok(()) || outcome == Err("failed"));
+        assert_eq!(counts.dropped(), 21, "{round}");
+    }
+}
+
+#[gambol::test]
+async fn futures_whose_drop_panics_or_spawns_harm_nobody() {
+    struct Hostile(Option<Arc<Group>>);
+    impl Drop for Hostile {
+        fn drop(&mut self) {
+            match self.0.take() {
+                Some(group) => group.spawn(async { Ok(()) }),
+                None => panic!("on purpose"),
+            }
+        }
+    }
+    for limit in [1, 4] {
+        let group = Arc::new(Group::with_limit(limit));
+        for n in 0..10 {
+            let hostile = Hostile((n % 2 == 0).then(|| group.clone()));
+            group.spawn(async move {
+                let _hostile = hostile;
+                yield_now().await;
+                pending().await
+            });
+        }
+        for _ in 0..limit {
+            yield_now().await;
+        }
+        // Those that wait in the queue are dropped here, the others in their tasks.
+        group.abort_all();
+        timeout(PATIENCE, group.wait()).await.unwrap().unwrap();
+    }
+}
+
+#[test]
+#[should_panic(expected = "allow at least one")]
+fn a_limit_of_zero_is_refused() {
+    Group::with_limit(0);
+}
+
+#[test]
+fn it_can_go_to_other_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Group>();
+}
