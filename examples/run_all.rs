@@ -21,19 +21,16 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(unix)]
 mod unix {
-    use futures::future::{Either, select};
     use gambol::{
         io::{self, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, stderr, stdout},
         process::{Command, Stdio},
-        signal::{self, Signal, SignalKind},
+        signal::{self, SignalKind},
         task::JoinSet,
     };
     use rustix::process::{Pid, Signal as Deadly, kill_process_group};
     use std::{
         env,
         ffi::{OsStr, OsString},
-        future::poll_fn,
-        pin::pin,
         process::ExitCode,
         thread,
     };
@@ -69,8 +66,9 @@ mod unix {
     /// Whether all have succeeded. The error is one of printing, or the signal that stopped it.
     async fn run_all(at_once: usize, commands: &[OsString]) -> io::Result<bool> {
         // The children are in groups of their own, so what ends us does not end them by itself.
-        let ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let mut signals = ends.into_iter().map(signal::unix).collect::<io::Result<Vec<_>>>()?;
+        let mut interrupt = signal::unix(SignalKind::interrupt())?;
+        let mut terminate = signal::unix(SignalKind::terminate())?;
+        let mut hangup = signal::unix(SignalKind::hangup())?;
         let mut commands = commands.iter().zip(1..);
         let mut running = JoinSet::new();
         let mut success = true;
@@ -80,23 +78,19 @@ mod unix {
             {
                 running.spawn(run(number, command.clone()));
             }
-            match select(pin!(running.join_next()), pin!(any(&mut signals))).await {
-                Either::Left((Some(ended), _)) => success &= ended.map_err(io::Error::other)??,
-                Either::Left((None, _)) => return Ok(success),
-                Either::Right(_) => break,
+            gambol::select! {
+                ended = running.join_next() => match ended {
+                    Some(ended) => success &= ended.map_err(io::Error::other)??,
+                    None => return Ok(success),
+                },
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => break,
             }
         }
         // Their groups are killed when they are dropped.
         running.shutdown().await;
         Err(io::Error::other("stopped by a signal; the commands that ran were killed"))
-    }
-
-    async fn any(signals: &mut [Signal]) {
-        poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        })
-        .await
     }
 
     /// Whether the command has succeeded.

@@ -1,7 +1,7 @@
 //! A chat over a socket of the Unix domain: what one client says, all the others read, with a name in front.
 //!
-//! Nobody waits for anybody: each client has a queue, and from the full queue of one who does not read the oldest lines are
-//! dropped. He is told how many, where they are missing.
+//! Nobody waits for anybody: the last hundred lines are kept for those who have not read them yet, and the oldest go. Who is
+//! further behind is told how many he has missed, where they are missing.
 //!
 //! ```text
 //! cargo run --example unix_chat -- PATH
@@ -26,21 +26,19 @@ mod unix {
         io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ErrorKind},
         net::{UnixListener, UnixStream},
         signal,
-        sync::Notify,
+        sync::broadcast::{self, RecvError},
         time::{Duration, timeout},
     };
     use rustix::fs::{FlockOperation, flock};
     use std::{
-        collections::{HashMap, VecDeque},
-        convert::Infallible,
         env,
         os::unix::fs::{FileTypeExt, MetadataExt},
         path::Path,
         process::ExitCode,
-        sync::{Arc, Mutex},
+        sync::Arc,
     };
 
-    /// Lines that wait for a client.
+    /// Lines that are kept for those who have not read them.
     const QUEUE: usize = 100;
 
     /// Bytes in a line; what is longer becomes several.
@@ -114,8 +112,11 @@ mod unix {
         Ok((file.dev(), file.ino()))
     }
 
+    /// What is said, and by whom.
+    type Said = (u64, Arc<str>);
+
     async fn serve(listener: UnixListener) {
-        let room = Arc::new(Room::default());
+        let room = broadcast::Sender::new(QUEUE);
         for guest in 1.. {
             match listener.accept().await {
                 Ok((client, _)) => drop(gambol::spawn(host(room.clone(), guest, client))),
@@ -126,110 +127,44 @@ mod unix {
     }
 
     /// One client, until it goes.
-    async fn host(room: Arc<Room>, guest: u64, client: UnixStream) {
-        let queue = room.enter(guest);
-        room.tell(guest, format!("guest {guest} has come"));
-        // The first that fails ends both; listening always does in the end.
-        let _ = gambol::try_join!(listen(&room, guest, &client), talk(&queue, &client));
-        room.leave(guest);
-        room.tell(guest, format!("guest {guest} has gone"));
+    async fn host(room: broadcast::Sender<Said>, guest: u64, client: UnixStream) {
+        let said = room.subscribe();
+        // It fails if nobody is there.
+        let say = |line: String| drop(room.send((guest, line.into())));
+        say(format!("guest {guest} has come"));
+        gambol::select! {
+            _ = listen(guest, &client, say) => {}
+            _ = talk(guest, &client, said) => {}
+        }
+        say(format!("guest {guest} has gone"));
     }
 
     /// Passes on what the client says.
-    async fn listen(room: &Room, guest: u64, client: &UnixStream) -> io::Result<Infallible> {
+    async fn listen(guest: u64, client: &UnixStream, say: impl Fn(String)) -> io::Result<()> {
         let mut client = BufReader::new(client);
         let mut line = Vec::new();
-        loop {
-            line.clear();
-            if (&mut client).take(LONGEST).read_until(b'\n', &mut line).await? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
+        while (&mut client).take(LONGEST).read_until(b'\n', &mut line).await? > 0 {
             // Nobody shall play with the others' terminals.
             let text = String::from_utf8_lossy(&line).replace(char::is_control, "");
             if !text.is_empty() {
-                room.tell(guest, format!("guest {guest}: {text}"));
+                say(format!("guest {guest}: {text}"));
             }
+            line.clear();
         }
+        Ok(())
     }
 
     /// Tells the client what the others say.
-    async fn talk(queue: &Queue, mut client: &UnixStream) -> io::Result<Infallible> {
+    async fn talk(guest: u64, mut client: &UnixStream, mut said: broadcast::Receiver<Said>) -> io::Result<()> {
+        client.write_all(format!("you are guest {guest}\n").as_bytes()).await?;
         loop {
-            let line = queue.pop().await;
+            let line = match said.recv().await {
+                Ok((speaker, _)) if speaker == guest => continue,
+                Ok((_, line)) => line,
+                Err(RecvError::Lagged(lines)) => format!("({lines} lines were dropped: too slow)").into(),
+                Err(RecvError::Closed) => return Ok(()),
+            };
             client.write_all(format!("{line}\n").as_bytes()).await?;
-        }
-    }
-
-    #[derive(Default)]
-    struct Room {
-        guests: Mutex<HashMap<u64, Arc<Queue>>>,
-    }
-
-    impl Room {
-        fn enter(&self, guest: u64) -> Arc<Queue> {
-            let queue = Arc::new(Queue::default());
-            // Before anybody else can say anything to it.
-            queue.push(format!("you are guest {guest}").into());
-            self.guests.lock().unwrap().insert(guest, queue.clone());
-            queue
-        }
-
-        fn leave(&self, guest: u64) {
-            self.guests.lock().unwrap().remove(&guest);
-        }
-
-        /// All but the one who says it. Waits for none of them.
-        fn tell(&self, from: u64, line: String) {
-            let line: Arc<str> = line.into();
-            let guests = self.guests.lock().unwrap().clone();
-            for (_, queue) in guests.iter().filter(|(guest, _)| **guest != from) {
-                queue.push(line.clone());
-            }
-        }
-    }
-
-    /// The lines that wait for a client.
-    #[derive(Default)]
-    struct Queue {
-        lines: Mutex<Lines>,
-        changed: Notify,
-    }
-
-    #[derive(Default)]
-    struct Lines {
-        waiting: VecDeque<Arc<str>>,
-        /// Those that stood before the waiting ones.
-        dropped: usize,
-    }
-
-    impl Queue {
-        fn push(&self, line: Arc<str>) {
-            let mut lines = self.lines.lock().unwrap();
-            lines.waiting.push_back(line);
-            if lines.waiting.len() > QUEUE {
-                lines.waiting.pop_front();
-                lines.dropped += 1;
-            }
-            drop(lines);
-            self.changed.notify_one();
-        }
-
-        async fn pop(&self) -> Arc<str> {
-            loop {
-                if let Some(line) = self.try_pop() {
-                    return line;
-                }
-                // What was pushed meanwhile is stored there.
-                self.changed.notified().await;
-            }
-        }
-
-        fn try_pop(&self) -> Option<Arc<str>> {
-            let mut lines = self.lines.lock().unwrap();
-            match std::mem::take(&mut lines.dropped) {
-                0 => lines.waiting.pop_front(),
-                dropped => Some(format!("({dropped} lines were dropped: too slow)").into()),
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The echo of datagrams and the chat among the examples.
+//! The echo of datagrams and the chats among the examples.
 
 mod helpers;
 #[cfg(unix)]
@@ -59,6 +59,163 @@ fn udp_echo_ends_with_a_message_when_it_cannot_bind() {
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(address) && stderr.contains(says), "{stderr}");
         assert_eq!(stderr.lines().count(), 1);
+    }
+}
+
+mod chat {
+    use super::helpers::{Example, PATIENCE, run, start};
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::{Shutdown, TcpListener, TcpStream},
+        process::ChildStderr,
+        thread,
+        time::Duration,
+    };
+
+    fn serve() -> (Example, String, BufReader<ChildStderr>) {
+        let mut server = start("chat", &["127.0.0.1:0"]);
+        let (address, stderr) = server.address();
+        (server, address, stderr)
+    }
+
+    struct Guest(BufReader<TcpStream>);
+
+    /// One that is in the room already.
+    fn enter(address: &str, name: &str) -> Guest {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut guest = Guest(BufReader::new(socket));
+        assert_eq!(guest.hears(), "your name?");
+        guest.says(format!("{name}\n").as_bytes());
+        assert!(guest.hears().starts_with("here: "));
+        guest
+    }
+
+    impl Guest {
+        fn says(&self, bytes: &[u8]) {
+            self.0.get_ref().write_all(bytes).unwrap();
+        }
+
+        fn hears(&mut self) -> String {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            line.strip_suffix('\n').unwrap_or_else(|| panic!("no line: {line:?}")).to_owned()
+        }
+    }
+
+    #[test]
+    fn what_one_says_all_others_hear() {
+        let (_server, address, _stderr) = serve();
+        let names = ["ann", "bob", "cid", "dee"];
+        let mut guests: Vec<Guest> = Vec::new();
+        for name in names {
+            let newcomer = enter(&address, name);
+            for guest in &mut guests {
+                assert_eq!(guest.hears(), format!("{name} has come"));
+            }
+            guests.push(newcomer);
+        }
+        for speaker in 0..4 {
+            // Nonsense, nothing, and two lines at once.
+            guests[speaker].says(b"\n\x1b[31m\xff\0\n\r\none\ntwo\n");
+            for listener in (0..4).filter(|listener| *listener != speaker) {
+                for text in ["[31m\u{fffd}", "one", "two"] {
+                    assert_eq!(guests[listener].hears(), format!("{}: {text}", names[speaker]));
+                }
+            }
+        }
+        // Of a long line nothing is lost; it comes as several.
+        guests[0].says(&[b'x'; 5000]);
+        guests[0].says(b"\n");
+        let mut long = 0;
+        while long < 5000 {
+            let line = guests[1].hears();
+            assert!(line.len() <= 1100);
+            long += line.strip_prefix("ann: ").unwrap().len();
+            for other in &mut guests[2..] {
+                assert_eq!(other.hears(), line);
+            }
+        }
+        // The last line lacks its end.
+        let gone = guests.remove(0);
+        gone.says(b"bye");
+        gone.0.get_ref().shutdown(Shutdown::Write).unwrap();
+        for guest in &mut guests {
+            assert_eq!(guest.hears(), "ann: bye");
+            assert_eq!(guest.hears(), "ann has gone");
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_holds_up_nobody_and_is_told_what_is_missing() {
+        // More than sockets and queue hold: they would be full for ever if anybody waited.
+        const LINES: usize = 30_000;
+        let (_server, address, _stderr) = serve();
+        let mut slow = enter(&address, "slow");
+        let speaker = enter(&address, "ann");
+        let mut listener = enter(&address, "bob");
+        assert_eq!(slow.hears(), "ann has come");
+        assert_eq!(slow.hears(), "bob has come");
+        thread::spawn(move || {
+            let mut socket = speaker.0.get_ref();
+            let text = format!("{}\n", "x".repeat(1000));
+            for _ in 0..LINES {
+                socket.write_all(text.as_bytes()).unwrap();
+            }
+            // One of these finds room, at some time. It ends with the server.
+            while socket.write_all(b"more\n").is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while listener.hears() != "ann: more" {}
+        let (mut heard, mut missing) = (0, 0);
+        loop {
+            let line = slow.hears();
+            if let Some(rest) = line.strip_prefix('(') {
+                missing += rest.split_once(' ').unwrap().0.parse::<usize>().unwrap();
+            } else if line == "ann: more" {
+                break;
+            } else {
+                heard += 1;
+            }
+        }
+        assert!(heard < LINES && heard + missing >= LINES, "{heard} and {missing}");
+    }
+
+    #[test]
+    fn clients_that_go_in_any_way_leave_the_rest_alone() {
+        let (_server, address, _stderr) = serve();
+        let mut stays = enter(&address, "stays");
+        // One that goes before it has a name, nameless ones, and one that goes with unread lines, which is a reset.
+        drop(TcpStream::connect(&address).unwrap());
+        let nameless = enter(&address, "");
+        let come = stays.hears();
+        let name = come.strip_suffix(" has come").unwrap();
+        assert!(name.starts_with("guest "));
+        drop(nameless);
+        assert_eq!(stays.hears(), format!("{name} has gone"));
+        let resets = enter(&address, "resets");
+        assert_eq!(stays.hears(), "resets has come");
+        stays.says(b"unread\n");
+        assert!(resets.0.get_ref().peek(&mut [0]).unwrap() > 0);
+        drop(resets);
+        assert_eq!(stays.hears(), "resets has gone");
+        let mut comes = enter(&address, "comes");
+        assert_eq!(stays.hears(), "comes has come");
+        stays.says(b"hello\n");
+        assert_eq!(comes.hears(), "stays: hello");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        for (address, says) in [(taken.as_str(), "in use"), ("nonsense", "address"), ("192.0.2.1:0", "assign")] {
+            let output = run("chat", &[address]);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains(address) && stderr.contains(says) && stderr.lines().count() == 1, "{stderr}");
+        }
     }
 }
 

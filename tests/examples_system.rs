@@ -1,4 +1,4 @@
-//! The examples about files and processes: `tail` and `run_all`.
+//! The examples about files and processes: `tail`, `run_all` and `du`.
 #![cfg(unix)]
 
 mod helpers;
@@ -218,4 +218,113 @@ fn run_all_ends_when_nobody_reads_what_it_prints() {
     let mut example = start("run_all", &["yes"]);
     drop(example.child.stdout.take());
     assert_eq!(example.wait().code(), Some(1));
+}
+mod du {
+    use super::{
+        helpers::{run, start},
+        temporary::Directory,
+    };
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::{
+        fs,
+        io::{BufRead, BufReader, Read},
+        os::unix::fs::{PermissionsExt, symlink},
+        path::Path,
+        process::Output,
+    };
+
+    fn lines(text: &[u8]) -> Vec<String> {
+        String::from_utf8(text.to_vec()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn du(paths: &[&Path]) -> Output {
+        run("du", &paths.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>())
+    }
+
+    /// Whether anything was left out, and what is printed at the end.
+    fn sum(paths: &[&Path]) -> (bool, String) {
+        let output = du(paths);
+        (output.status.success(), lines(&output.stdout).pop().unwrap())
+    }
+
+    #[test]
+    fn lengths_are_summed_through_all_directories() {
+        let directory = Directory::new();
+        assert_eq!(sum(&[directory.path()]), (true, "0 bytes in 0 files".to_owned()));
+        let (mut files, mut bytes) = (0, 0);
+        for (number, below) in ["", "a", "a/b", "a/b/c", "d", "e\n\u{e4}"].iter().enumerate() {
+            fs::create_dir_all(directory.join(below)).unwrap();
+            for file in 0..100 {
+                let length = number * 1000 + file;
+                fs::write(directory.join(below).join(format!("f{file}")), vec![0; length]).unwrap();
+                files += 1;
+                bytes += length;
+            }
+        }
+        let all = format!("{bytes} bytes in {files} files");
+        assert_eq!(sum(&[directory.path()]), (true, all));
+        let file = directory.join("f7");
+        assert_eq!(sum(&[&file]), (true, "7 bytes in 1 files".to_owned()));
+        let missing = directory.join("missing");
+        let output = du(&[&file, &missing]);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = lines(&output.stderr);
+        assert!(stderr.len() == 1 && stderr[0].starts_with(&format!("du: {}: ", missing.display())), "{stderr:?}");
+        assert_eq!(lines(&output.stdout), ["7 bytes in 1 files"]);
+    }
+
+    #[test]
+    fn links_count_once_and_lead_nowhere() {
+        let directory = Directory::new();
+        fs::create_dir(directory.join("a")).unwrap();
+        fs::write(directory.join("a/file"), [0; 1000]).unwrap();
+        fs::hard_link(directory.join("a/file"), directory.join("again")).unwrap();
+        // Round in a circle, nowhere, and out of here; their own lengths count.
+        symlink("..", directory.join("a/up")).unwrap();
+        symlink("missing", directory.join("nowhere")).unwrap();
+        symlink("/usr", directory.join("out")).unwrap();
+        let all = (true, format!("{} bytes in 4 files", 1000 + 2 + 7 + 4));
+        assert_eq!(sum(&[directory.path()]), all);
+        assert_eq!(sum(&[directory.path(), &directory.join("a"), directory.path()]), all);
+    }
+
+    #[test]
+    fn ctrl_c_stops_it_with_the_sum_so_far() {
+        let directory = Directory::new();
+        for file in 0..1000 {
+            fs::write(directory.join(&file.to_string()), "text").unwrap();
+        }
+        // It would look at all of them as often, which takes much longer than to the first progress.
+        let mut example = start("du", &[directory.path().to_str().unwrap(); 20_000]);
+        let mut stderr = BufReader::new(example.child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.ends_with(" files so far\n"), "{line}");
+        kill_process(Pid::from_raw(example.child.id().cast_signed()).unwrap(), Signal::INT).unwrap();
+        assert_eq!(example.wait().code(), Some(1));
+        line.clear();
+        stderr.read_to_string(&mut line).unwrap();
+        assert!(line.ends_with("du: stopped before the end\n"), "{line}");
+        let mut line = String::new();
+        example.child.stdout.take().unwrap().read_to_string(&mut line).unwrap();
+        assert_eq!(line, "4000 bytes in 1000 files\n");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_the_rest_is_summed() {
+        let directory = Directory::new();
+        fs::create_dir(directory.join("closed")).unwrap();
+        fs::write(directory.join("closed/file"), [0; 10]).unwrap();
+        fs::write(directory.join("file"), [0; 5]).unwrap();
+        let allow = |mode| fs::set_permissions(directory.join("closed"), fs::Permissions::from_mode(mode)).unwrap();
+        allow(0);
+        let root_reads_all = fs::read_dir(directory.join("closed")).is_ok();
+        let output = du(&[directory.path()]);
+        allow(0o700);
+        if !root_reads_all {
+            assert_eq!(output.status.code(), Some(1));
+            assert!(lines(&output.stderr)[0].contains("closed: Permission denied"));
+            assert_eq!(lines(&output.stdout), ["5 bytes in 1 files"]);
+        }
+    }
 }
