@@ -13,14 +13,12 @@ use super::{
     word::{self, Word},
 };
 use crate::select::{Arm, How, Lines, Look, Standing, Wrap};
-use std::{borrow::BorrowMut, mem, pin::Pin, task::Context};
+use std::{borrow::BorrowMut, pin::Pin, task::Context};
 
 /// A receive.
 #[derive(Debug)]
 pub struct ReceiveArm<'a, T> {
     receiving: Receiving<'a, T>,
-    /// What it owes from the last hold of all locks.
-    owed: Owed,
 }
 
 /// A send.
@@ -29,8 +27,6 @@ pub struct SendArm<'a, T, V: BorrowMut<Option<T>>> {
     sending: Sending<'a, T, V>,
     /// Whether its place, if it has one, is the select's and not that of the future that it was before.
     enrolled: bool,
-    /// What it owes from the last hold of all locks.
-    owed: Owed,
 }
 
 impl<'a, T> Wrap<Receiving<'a, T>> {
@@ -40,7 +36,7 @@ impl<'a, T> Wrap<Receiving<'a, T>> {
         let Wrap(mut receiving) = self;
         // It may have been polled before, and stand in line by itself.
         receiving.leave();
-        ReceiveArm { receiving, owed: Owed::default() }
+        ReceiveArm { receiving }
     }
 }
 
@@ -48,7 +44,7 @@ impl<'a, T, V: BorrowMut<Option<T>>> Wrap<Sending<'a, T, V>> {
     /// The arm.
     #[inline]
     pub fn arm(self) -> SendArm<'a, T, V> {
-        SendArm { sending: self.0, enrolled: false, owed: Owed::default() }
+        SendArm { sending: self.0, enrolled: false }
     }
 }
 
@@ -95,16 +91,14 @@ impl<T> Arm for ReceiveArm<'_, T> {
         Some(self.receiving.channel.word())
     }
 
-    unsafe fn try_held(self: Pin<&mut Self>, _: How) -> Option<Option<T>> {
-        let this = self.get_mut();
-        let Receiving { channel, place } = &mut this.receiving;
+    unsafe fn try_held(self: Pin<&mut Self>, _: How, owed: &mut Owed) -> Option<Option<T>> {
+        let Receiving { channel, place } = &mut self.get_mut().receiving;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
-        Self::take(unsafe { channel.held() }, place, &mut this.owed)
+        Self::take(unsafe { channel.held() }, place, owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
-        let this = self.get_mut();
-        let Receiving { channel, place } = &mut this.receiving;
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, _: &mut Owed) {
+        let Receiving { channel, place } = &mut self.get_mut().receiving;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
         let state = unsafe { channel.held() };
         // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
@@ -121,9 +115,8 @@ impl<T> Arm for ReceiveArm<'_, T> {
         drop(unsafe { self.receiving.channel.locked() });
     }
 
-    fn settle(self: Pin<&mut Self>) {
-        let this = self.get_mut();
-        mem::take(&mut this.owed).settle(this.receiving.channel);
+    fn settle(&self, owed: Owed) {
+        owed.settle(self.receiving.channel);
     }
 
     fn leave(self: Pin<&mut Self>) {
@@ -219,14 +212,13 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         Some(self.sending.channel.word())
     }
 
-    unsafe fn try_held(self: Pin<&mut Self>, how: How) -> Option<Self::Output> {
-        let this = self.get_mut();
-        let Sending { channel, value, place } = &mut this.sending;
+    unsafe fn try_held(self: Pin<&mut Self>, how: How, owed: &mut Owed) -> Option<Self::Output> {
+        let Sending { channel, value, place } = &mut self.get_mut().sending;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
-        Self::put(unsafe { channel.held() }, (value, place), how, &mut this.owed)
+        Self::put(unsafe { channel.held() }, (value, place), how, owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, owed: &mut Owed) {
         let this = self.get_mut();
         let Sending { channel, value, place } = &mut this.sending;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
@@ -235,10 +227,10 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
             // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
             let waiter = Waiter::Arm(unsafe { InLine::new(claim, number) });
             let sent = value.borrow_mut().take().expect(NO_VALUE);
-            *place = Some(state.wait_to_send(waiter, sent, &mut this.owed));
+            *place = Some(state.wait_to_send(waiter, sent, owed));
             this.enrolled = true;
         } else {
-            state.sends_again(&mut this.owed);
+            state.sends_again(owed);
         }
     }
 
@@ -247,9 +239,8 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         drop(unsafe { self.sending.channel.locked() });
     }
 
-    fn settle(self: Pin<&mut Self>) {
-        let this = self.get_mut();
-        mem::take(&mut this.owed).settle(this.sending.channel);
+    fn settle(&self, owed: Owed) {
+        owed.settle(self.sending.channel);
     }
 
     fn claimed(self: Pin<&mut Self>) -> Option<Self::Output> {

@@ -62,6 +62,7 @@ pub use sender::{Closed, Sender, WeakSender};
 // Receives and sends as arms of a `select!`.
 mod arms;
 pub(crate) use claim::{Claim, Shut};
+pub(crate) use shared::Owed;
 pub(crate) use word::Word;
 
 // On plain threads.

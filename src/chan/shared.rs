@@ -101,6 +101,16 @@ pub struct Owed {
 }
 
 impl Owed {
+    /// Nothing.
+    pub(crate) const fn new() -> Owed {
+        Owed { first: None, second: None, patience: false }
+    }
+
+    /// Whether it is that.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.first.is_none() && self.second.is_none() && !self.patience
+    }
+
     fn add(&mut self, waker: Option<Waker>) {
         let place = if self.first.is_none() { &mut self.first } else { &mut self.second };
         debug_assert!(place.is_none(), "one step owes two wakes at most");

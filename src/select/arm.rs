@@ -13,7 +13,7 @@
 //! the locks of all their channels (`run.rs`).
 
 use super::Lines;
-use crate::chan::{Claim, Word};
+use crate::chan::{Claim, Owed, Word};
 use pin_project_lite::pin_project;
 use std::{
     future::{Pending, pending},
@@ -47,7 +47,7 @@ pub trait Arm {
     ///
     /// The caller holds the lock of [`word`](Self::word).
     #[doc(hidden)]
-    unsafe fn try_held(self: Pin<&mut Self>, _: How) -> Option<Self::Output> {
+    unsafe fn try_held(self: Pin<&mut Self>, _: How, _: &mut Owed) -> Option<Self::Output> {
         None
     }
 
@@ -58,7 +58,7 @@ pub trait Arm {
     /// The caller holds the lock of [`word`](Self::word). The claim stays where it is until this arm was dropped. The caller
     /// opens it before it releases the lock.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32, _: &mut Owed) {}
 
     /// Releases the lock.
     ///
@@ -70,7 +70,7 @@ pub trait Arm {
 
     /// After the release: does what could not be done under the lock.
     #[doc(hidden)]
-    fn settle(self: Pin<&mut Self>) {}
+    fn settle(&self, _: Owed) {}
 
     /// What came of it while the select waited: the claim says that it was this one.
     #[doc(hidden)]

@@ -7,7 +7,7 @@
 //! A trait over tuples was left: it needs an implementation for each of 64 lengths.
 
 use super::{Arm, How, Lines, Look};
-use crate::chan::{Claim, Word};
+use crate::chan::{Claim, Owed, Word};
 use pin_project_lite::pin_project;
 use std::{convert::Infallible, pin::Pin, ptr, task::Context};
 
@@ -41,7 +41,7 @@ pub trait Arms {
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output>;
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How, owed: &mut Owed) -> Option<Self::Output>;
 
     /// See [`Arm::enrol_held`].
     ///
@@ -49,7 +49,7 @@ pub trait Arms {
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim);
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed);
 
     /// Releases the locks in `words`, each once.
     ///
@@ -61,7 +61,7 @@ pub trait Arms {
 
     /// See [`Arm::settle`].
     #[doc(hidden)]
-    fn settle(self: Pin<&mut Self>, index: usize);
+    fn settle(&self, index: usize, owed: Owed);
 
     /// See [`Arm::claimed`].
     #[doc(hidden)]
@@ -91,15 +91,15 @@ impl Arms for Nil {
 
     fn words(&self, _: &mut [*const Word]) {}
 
-    unsafe fn try_held(self: Pin<&mut Self>, _: usize, _: How) -> Option<Infallible> {
+    unsafe fn try_held(self: Pin<&mut Self>, _: usize, _: How, _: &mut Owed) -> Option<Infallible> {
         None
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim, _: &mut Owed) {}
 
     unsafe fn release(&self, _: &[*const Word]) {}
 
-    fn settle(self: Pin<&mut Self>, _: usize) {}
+    fn settle(&self, _: usize, _: Owed) {}
 
     fn claimed(self: Pin<&mut Self>, _: usize) -> Option<Infallible> {
         None
@@ -170,27 +170,27 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How) -> Option<Self::Output> {
+    unsafe fn try_held(self: Pin<&mut Self>, index: usize, how: How, owed: &mut Owed) -> Option<Self::Output> {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 == Self::LEN {
-                Some(Out::This(this.arm.as_pin_mut()?.try_held(how)?))
+                Some(Out::This(this.arm.as_pin_mut()?.try_held(how, owed)?))
             } else {
-                Some(Out::Rest(this.rest.try_held(index, how)?))
+                Some(Out::Rest(this.rest.try_held(index, how, owed)?))
             }
         }
     }
 
     #[inline]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed) {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 < Self::LEN {
-                this.rest.enrol_held(index, claim);
+                this.rest.enrol_held(index, claim, owed);
             } else if let Some(arm) = this.arm.as_pin_mut() {
-                arm.enrol_held(claim, index as u32);
+                arm.enrol_held(claim, index as u32, owed);
             }
         }
     }
@@ -210,12 +210,11 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    fn settle(self: Pin<&mut Self>, index: usize) {
-        let this = self.project();
+    fn settle(&self, index: usize, owed: Owed) {
         if index + 1 < Self::LEN {
-            this.rest.settle(index);
-        } else if let Some(arm) = this.arm.as_pin_mut() {
-            arm.settle();
+            self.rest.settle(index, owed);
+        } else if let Some(arm) = &self.arm {
+            arm.settle(owed);
         }
     }
 

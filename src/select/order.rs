@@ -8,7 +8,7 @@
 //! steps: read as a fraction and multiplied by the number of arms left, its whole part is the choice, and the rest is the
 //! fraction for the next step. Five steps use up at most 30 bits, so no order is preferred by more than one in 2^34.
 
-use crate::chan::Word;
+use crate::chan::{Owed, Word};
 use gambol_executor::random;
 use std::ptr;
 
@@ -16,6 +16,9 @@ use std::ptr;
 pub trait Order {
     /// Room for the lock of each arm's channel.
     type Words: AsRef<[*const Word]> + AsMut<[*const Word]> + Copy;
+
+    /// Room for what each arm owes.
+    type Debts: AsMut<[Owed]>;
 
     /// Begins.
     fn new() -> Self;
@@ -25,6 +28,9 @@ pub trait Order {
 
     /// No locks yet.
     fn words() -> Self::Words;
+
+    /// Nothing yet.
+    fn debts() -> Self::Debts;
 
     /// The next one; None: that was all.
     fn next(&mut self) -> Option<usize>;
@@ -39,10 +45,16 @@ pub struct InTurn<const N: usize> {
 
 impl<const N: usize> Order for InTurn<N> {
     type Words = [*const Word; N];
+    type Debts = [Owed; N];
 
     #[inline]
     fn words() -> [*const Word; N] {
         [ptr::null(); N]
+    }
+
+    #[inline]
+    fn debts() -> [Owed; N] {
+        [const { Owed::new() }; N]
     }
 
     #[inline]
@@ -79,10 +91,16 @@ const STEPS: usize = 5;
 
 impl<const N: usize> Order for Shuffled<N> {
     type Words = [*const Word; N];
+    type Debts = [Owed; N];
 
     #[inline]
     fn words() -> [*const Word; N] {
         [ptr::null(); N]
+    }
+
+    #[inline]
+    fn debts() -> [Owed; N] {
+        [const { Owed::new() }; N]
     }
 
     #[inline]

@@ -25,11 +25,12 @@
 //! that did not come true, one lock to leave its line. No allocation once the lines have had their length.
 
 use super::{Arms, How, Lines, Look, Order};
-use crate::chan::{Claim, Shut, Word};
+use crate::chan::{Claim, Owed, Shut, Word};
 use gambol_executor::{Reason, on_credit, park, spend};
 use pin_project_lite::pin_project;
 use std::{
     marker::PhantomData,
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
@@ -320,12 +321,13 @@ unsafe fn try_held<L: Arms, O: Order>(
     mut arms: Pin<&mut L>,
     locks: &Locks<O::Words>,
     how: How,
+    debts: &mut [Owed],
 ) -> Option<(usize, L::Output)> {
     let mut order = O::new();
     while let Some(index) = order.next() {
         if locks.has(index) {
             // SAFETY: the caller's promise.
-            let output = unsafe { arms.as_mut().try_held(index, how) };
+            let output = unsafe { arms.as_mut().try_held(index, how, &mut debts[index]) };
             if let Some(output) = output {
                 return Some((index, output));
             }
@@ -342,19 +344,21 @@ fn enrol<L: Arms, O: Order>(
     waker: Option<Waker>,
     tries: bool,
 ) -> Option<(usize, L::Output)> {
+    let mut debts = O::debts();
+    let debts = debts.as_mut();
     let mut words = O::words();
     arms.words(words.as_mut());
     // SAFETY: the words are those of channels that the arms borrow. They are released below. No code in between is anybody else's, and
     // none panics but for a line of 2^32 waiters.
     let (done, old) = unsafe {
         let locks = Locks::take(words);
-        let done = if tries { try_held::<L, O>(arms.as_mut(), &locks, How::Waiting) } else { None };
+        let done = if tries { try_held::<L, O>(arms.as_mut(), &locks, How::Waiting, debts) } else { None };
         let old = match &done {
             Some(_) => waker,
             None => {
                 let mut order = O::new();
                 while let Some(index) = order.next() {
-                    arms.as_mut().enrol_held(index, claim);
+                    arms.as_mut().enrol_held(index, claim, &mut debts[index]);
                 }
                 claim.open(waker)
             }
@@ -362,7 +366,7 @@ fn enrol<L: Arms, O: Order>(
         arms.release(locks.0.as_ref());
         (done, old)
     };
-    settle::<L, O>(arms);
+    settle::<L, O>(&arms, debts);
     drop(old);
     done
 }
@@ -370,25 +374,29 @@ fn enrol<L: Arms, O: Order>(
 /// Wakes whom the arms of channels owe a wake, in reverse: on a worker of gambol's the last one who is woken runs first, and the first arm is
 /// to have the better chance.
 #[inline]
-fn settle<L: Arms, O: Order>(mut arms: Pin<&mut L>) {
+fn settle<L: Arms, O: Order>(arms: &L, debts: &mut [Owed]) {
     let mut order = O::backwards();
     while let Some(index) = order.next() {
-        arms.as_mut().settle(index);
+        if !debts[index].is_nothing() {
+            arms.settle(index, mem::take(&mut debts[index]));
+        }
     }
 }
 
 /// All arms of channels at one moment, without waiting.
 fn try_all<L: Arms, O: Order>(mut arms: Pin<&mut L>) -> Option<(usize, L::Output)> {
+    let mut debts = O::debts();
+    let debts = debts.as_mut();
     let mut words = O::words();
     arms.words(words.as_mut());
     // SAFETY: as in `enrol`.
     let done = unsafe {
         let locks = Locks::take(words);
-        let done = try_held::<L, O>(arms.as_mut(), &locks, How::Now);
+        let done = try_held::<L, O>(arms.as_mut(), &locks, How::Now, debts);
         arms.release(locks.0.as_ref());
         done
     };
-    settle::<L, O>(arms);
+    settle::<L, O>(&arms, debts);
     done
 }
 
