@@ -5,6 +5,9 @@
 //! that says that it blocks its thread ([`block_in_place`], a [`block_on`] inside a task) gives its place to another worker;
 //! what waits behind one that does not say so is taken by workers that sleep, after some milliseconds.
 //!
+//! Tasks talk through [channels](chan), wait for the first of several things with [`select!`], and end together by a [`context`] or in a
+//! [`TaskGroup`](task::TaskGroup). [`guide`] has a tour, and pages for those who come from Go or from tokio.
+//!
 //! # A service
 //!
 //! ```
@@ -36,7 +39,7 @@
 //! - **macOS** and **FreeBSD**: the same interface over kqueue, where whatever else the list above has is done in the ordinary way: copies
 //!   go through a buffer, files through the blocking pool, and `SIGCHLD` tells of children. They are type-checked and not run; what
 //!   stands in for epoll there is tested on Linux, over `poll` in place of kqueue.
-//! - **Windows** has tasks, timers, locks, TCP, UDP, files and the standard streams, type-checked and not run. It has no `process`, no
+//! - **Windows** has tasks, channels, timers, locks, TCP, UDP, files and the standard streams, type-checked and not run. It has no `process`, no
 //!   Unix sockets and no `signal::unix`; [`signal::ctrl_c`] gives `Unsupported`. [`io::Async`] takes sockets (`AsSocket`) only.
 //!
 //! What a single system has, such as `TcpSocket::bind_device` on Linux, is not there on the others.

@@ -41,6 +41,10 @@ pub struct Sender<T> {
 
 /// Completes with the value, or with an error when the sender was dropped without sending.
 ///
+/// # Panics
+///
+/// When it is polled after it has completed, or after [`try_recv`](Self::try_recv) has taken the value.
+///
 /// # Cancel safety
 ///
 /// `&mut Receiver` may be awaited in several attempts. Dropping it drops the value.

@@ -50,11 +50,11 @@ impl<T> Receiver<T> {
         Receiving { channel: &self.shared, place: None }
     }
 
-    /// Receives a value that is there.
+    /// Receives a value that is there; in an [`unbuffered`](super::unbuffered) channel, that of a sender who waits.
     ///
     /// # Errors
     ///
-    /// There is none: at this time, or ever again.
+    /// [`Empty`](TryRecvError::Empty): there is none at this time. [`Closed`](TryRecvError::Closed): there will be none, the channel is closed.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.try_receive()
     }

@@ -90,7 +90,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// There is no room, nobody waits, or the channel is closed. The value comes back.
+    /// [`Full`](TrySendError::Full): there is no room; in an unbuffered channel, no receiver waits. [`Closed`](TrySendError::Closed): the
+    /// channel is closed. The value comes back.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         self.shared.try_send(value)
     }
@@ -167,7 +168,8 @@ impl<T> Sender<T> {
         WeakSender { shared: self.shared.clone() }
     }
 
-    /// A new receiver. It receives nothing if the channel is closed and empty.
+    /// A new receiver, which shares the values with those that there are, as a clone of one does. A channel that is closed stays
+    /// closed.
     pub fn subscribe(&self) -> Receiver<T> {
         self.shared.receivers.fetch_add(1, Ordering::Relaxed);
         Receiver::new(self.shared.clone())

@@ -13,7 +13,7 @@ use std::{fmt, mem, sync::Arc};
 ///
 /// # gambol::block_on(async {
 /// let (context, canceller) = Context::current().with_cancel();
-/// let work = gambol::spawn(context.clone().run(std::future::pending::<()>()));
+/// let work = gambol::spawn(context.run(std::future::pending::<()>()));
 /// canceller.cancel_with("the user has left");
 /// assert_eq!(work.await.unwrap().unwrap_err().to_string(), "the user has left");
 /// # });

@@ -132,7 +132,8 @@ impl Context {
         CancelledOwned::new(self.ending().cloned())
     }
 
-    /// Runs a future in this context: inside it is [`Context::current`], and what is spawned there inherits it.
+    /// Runs a future in this context: inside it is [`Context::current`], and what is spawned there inherits it: tasks of every
+    /// kind, and closures in the blocking pool. Threads of std's do not.
     ///
     /// The future goes on when the context ends; see [`run`](Self::run). It is dropped inside as well.
     ///

@@ -110,6 +110,40 @@
 /// # });
 /// ```
 ///
+/// # Channels
+///
+/// Receives and sends of [`chan`](crate::chan) are arms like others. No value is lost by an arm that is not taken: a receive takes
+/// its value when its arm is taken, and a send whose arm is not taken still has it. With `send` it is dropped then; with
+/// [`send_from`](crate::chan::Sender::send_from) it stays in its variable. If two tasks each select over a send to the other and
+/// a receive from it, one sends and the other receives.
+///
+/// A channel that is closed, and for receives empty, is always ready: a receive with None, a send with an error. In a loop a pattern
+/// (`Some(value)`) or a condition keeps it out. A pattern should not ask more of the value than that: one that does not match is
+/// received and dropped.
+///
+/// ```
+/// use gambol::{chan, select};
+///
+/// # gambol::block_on(async {
+/// let (tx, rx) = chan::buffered(1);
+/// # let (words, more) = chan::buffered(3);
+/// # for word in ["a", "b", "c"] { words.send(word).await.unwrap(); }
+/// # drop(words);
+/// # let task = gambol::spawn(async move { let mut all = String::new(); while let Some(word) = rx.recv().await { all += word } all });
+/// // Passes on, and takes the next one only when the last has gone.
+/// let mut next = None;
+/// loop {
+///     select! {
+///         Some(word) = more.recv(), if next.is_none() => next = Some(word),
+///         sent = tx.send_from(&mut next), if next.is_some() => if sent.is_err() { break },
+///         else => break,
+///     }
+/// }
+/// # drop(tx);
+/// # assert_eq!(task.await.unwrap(), "abc");
+/// # });
+/// ```
+///
 /// # Without waiting
 ///
 /// `default` is taken when no arm is ready, or, without an `else`, when all are disabled. The arms are polled once, and what is

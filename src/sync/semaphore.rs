@@ -129,11 +129,19 @@ impl Semaphore {
     }
 
     /// As [`acquire`](Self::acquire), for a thread: it blocks.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
     pub fn acquire_blocking(&self) -> SemaphoreGuard<'_> {
         block_on(self.acquire())
     }
 
     /// As [`acquire_arc`](Self::acquire_arc), for a thread: it blocks.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
     pub fn acquire_arc_blocking(self: &Arc<Self>) -> SemaphoreGuardArc {
         block_on(self.acquire_arc())
     }

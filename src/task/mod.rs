@@ -1,7 +1,8 @@
 //! Tasks: awaiting, aborting and naming them, and giving way to others.
 //!
 //! A task is a future that was given to [`spawn`]. It runs on any worker, beside all others, and ends with its
-//! future, with a panic, with [`JoinHandle::abort`], or with its runtime.
+//! future, with a panic, with [`JoinHandle::abort`], or with its runtime. Tasks that belong together are kept in a [`JoinSet`], which yields
+//! what they return, or in a [`TaskGroup`], of which the first error ends all.
 
 // Names for tasks.
 mod builder;

@@ -35,7 +35,11 @@ use std::{
 ///
 /// The tasks run in a [`Context`] of the group's own, a child of the one that was current when the group was made. The first
 /// error, or panic, ends it, and aborts all other tasks of the group: their futures are dropped at their next turn. If the
-/// parent context ends, the tasks see it through theirs, and go on or not as they like.
+/// parent context ends, the tasks see it through theirs, and go on or not as they like. For tasks that return values there is
+/// [`JoinSet`](super::JoinSet).
+///
+/// A task that fails drops what it owns before its error is noted. So one that ends in consequence, because nobody is left at
+/// the other end of a channel, should return Ok: its error might be taken for the first.
 ///
 /// ```
 /// use gambol::task::TaskGroup;

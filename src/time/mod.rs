@@ -1,5 +1,8 @@
 //! Deadlines: sleeping, time limits, ticks.
 //!
+//! [`sleep`], [`timeout`] and [`interval`] are for the task that waits. [`after`] and [`ticker`] are channels, for what is shared,
+//! or is given to code that knows channels only.
+//!
 //! Time is measured by [`Instant`], on the monotonic clock. Nothing here is ever early.
 
 // An end for a future that takes too long.

@@ -40,7 +40,7 @@ pub fn after(delay: Duration) -> Receiver<Instant> {
 ///
 /// It holds one tick. Those that come while it is there are left out, so a slow receiver gets fewer. Each is the moment at which it was
 /// due, a whole number of periods after the first. Dropping the receivers ends it; it ends in no other way.
-/// [`interval`](super::interval) is cheaper where one task waits.
+/// [`interval`](super::interval) is cheaper where one task waits; its first tick comes at once, and it can make up for what was missed.
 ///
 /// # Panics
 ///
