@@ -291,7 +291,7 @@ impl<W: AsRef<[*const Word]> + AsMut<[*const Word]> + Copy> Locks<W> {
     unsafe fn take(words: W) -> Locks<W> {
         let mut sorted = words;
         let sorted = sorted.as_mut();
-        sorted.sort_unstable();
+        sorted.sort_unstable_by_key(|word| Word::rank(*word));
         let mut last = std::ptr::null();
         for &word in &*sorted {
             // Null is that of no channel; equal ones are that of one channel in several arms.
