@@ -253,6 +253,31 @@ fn a_claim_and_a_call_at_once_wake_and_do_one_arm() {
     }
 }
 
+/// Hunts: two sends of one select are claimed, each in its channel.
+#[test]
+fn of_two_sends_one_is_claimed() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let ((tx_a, rx_a), (tx_b, rx_b)) = (unbuffered(), unbuffered());
+        let (value_a, value_b) = (alive.value(1), alive.value(2));
+        let mut select = Task::polled(async move {
+            select! {
+                biased;
+                result = tx_a.send(value_a) => (1, sent(result)),
+                result = tx_b.send(value_b) => (2, sent(result)),
+            }
+        });
+        let (a, b) = race(swapped, move || rx_a.try_recv().ok(), move || rx_b.try_recv().ok());
+        settle(&mut [&mut select]);
+        match (select.output.take().unwrap(), number(&a), number(&b)) {
+            ((1, Did::Sent), Some(1), None) | ((2, Did::Sent), None, Some(2)) => {}
+            wrong => panic!("{wrong:?}"),
+        }
+        drop(select);
+        assert_eq!(alive.count(), 1);
+    });
+}
+
 /// Hunts: the same, while the select comes for what it was called for.
 #[test]
 fn a_select_that_comes_is_claimed_or_receives() {
