@@ -97,7 +97,11 @@ impl<T> Arm for ReceiveArm<'_, T> {
         Self::take(unsafe { channel.held() }, place, owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, _: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, again: bool, _: &mut Owed) {
+        if again {
+            // There may be something. Who was called for it stays called: it would have to call the next one if it did not come.
+            return;
+        }
         let Receiving { channel, place } = &mut self.get_mut().receiving;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
         let state = unsafe { channel.held() };
@@ -218,20 +222,29 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         Self::put(unsafe { channel.held() }, (value, place), how, owed)
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, claim: &Claim, number: u32, _: bool, owed: &mut Owed) {
         let this = self.get_mut();
         let Sending { channel, value, place } = &mut this.sending;
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
         let state = unsafe { channel.held() };
+        if state.is_closed() {
+            // The next turn will find it so. Until then nobody is to receive this, who may have learned already that nothing comes.
+            if let Some(place) = place.take() {
+                *value.borrow_mut() = match state.senders.remove(place) {
+                    Left::InLine(_, value) => Some(value),
+                    Left::Called(value) => value,
+                };
+            }
+            return;
+        }
         if place.is_none() {
             // SAFETY: the claim stays until we are dropped, which removes the place under the lock, as every other road does.
             let waiter = Waiter::Arm(unsafe { InLine::new(claim, number) });
             let sent = value.borrow_mut().take().expect(NO_VALUE);
-            *place = Some(state.wait_to_send(waiter, sent, owed));
+            *place = Some(state.senders.push(waiter, sent));
             this.enrolled = true;
-        } else {
-            state.sends_again(owed);
         }
+        state.can_be_claimed(claim, owed);
     }
 
     unsafe fn release(&self) {

@@ -59,6 +59,16 @@ pub(super) enum Claimed {
     Over,
 }
 
+/// What became of a call.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Called {
+    /// It will look. Its waker, if it does not run and is not being woken already.
+    Comes(Option<Waker>),
+    /// A send of it is done: it will not come for this.
+    Over,
+}
+
 /// What a select finds that begins to run.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -158,18 +168,22 @@ impl Claim {
         }
     }
 
-    /// For somebody who has something for one of its receives. None: it is being woken already, or runs.
+    /// For somebody who has something for one of its receives.
     ///
     /// # Safety
     ///
     /// As for `claim`.
-    pub(super) unsafe fn call(&self) -> Option<Waker> {
+    pub(super) unsafe fn call(&self) -> Called {
         // Acquire: the waker is seen.
-        if self.word.fetch_or(WOKEN, Ordering::Acquire) & WOKEN != 0 {
-            return None;
+        let word = self.word.fetch_or(WOKEN, Ordering::Acquire);
+        if word & !WOKEN >= SENT {
+            Called::Over
+        } else if word & WOKEN != 0 {
+            Called::Comes(None)
+        } else {
+            // SAFETY: we have set WOKEN, under the lock of one of its channels.
+            Called::Comes(unsafe { self.take() })
         }
-        // SAFETY: we have set WOKEN, under the lock of one of its channels.
-        unsafe { self.take() }
     }
 
     /// # Safety

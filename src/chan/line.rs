@@ -4,13 +4,13 @@
 //! A waiter is in line until it is called; then it keeps its slot, and with it its place: a receiver that was called and finds
 //! that somebody else was faster gets in again where it stood, before all who came after it.
 //!
-//! They stand before all others, since each was the first in line when it was called; and among themselves in a heap, because a whole
+//! They stand before all others, since each was the first in line when it was called (but for the arms of a select that called it); and among themselves in a heap, because a whole
 //! crowd may come again, in any order. (Looked for from the front of the list, the places of 100,000 took minutes.)
 //!
 //! A line is used under its channel's lock. No waker is cloned, dropped or woken here, and no value dropped: they are handed
 //! out, for after the release.
 
-use super::claim::{Claim, Claimed};
+use super::claim::{Called, Claim, Claimed};
 use std::{cmp::Reverse, collections::BinaryHeap, mem, ptr::NonNull, task::Waker};
 
 /// See the head of this file. `V` is what a waiter brings: a sender its value, a receiver nothing.
@@ -109,7 +109,7 @@ impl Arm {
         unsafe { self.claim.as_ref().claim(self.number) }
     }
 
-    fn call(&self) -> Option<Waker> {
+    fn call(&self) -> Called {
         // SAFETY: as in `claim`.
         unsafe { self.claim.as_ref().call() }
     }
@@ -272,16 +272,59 @@ impl<V> Default for Line<V> {
 
 /// Receivers: they are called, and come to take what there is.
 impl Line<()> {
-    /// Calls the first in line. None: nobody is. Some(None): it is awake already.
+    /// Calls the first in line who will come. None: nobody. Some(None): it is awake already.
     pub(crate) fn call_first(&mut self) -> Option<Option<Waker>> {
-        let at = if self.again_in_line == 0 { self.first } else { self.first_again() };
-        if at == NONE {
-            return None;
+        loop {
+            let at = if self.again_in_line == 0 { self.first } else { self.first_again() };
+            if at == NONE {
+                return None;
+            }
+            if let Called::Comes(waker) = self.call(at) {
+                return Some(waker);
+            }
         }
-        match self.take_out(at).0 {
-            Waiter::Task(waker) => Some(Some(waker)),
-            Waiter::Arm(arm) => Some(arm.call()),
+    }
+
+    /// As above, for a value that the select of `claim` brings, which does not take it itself.
+    pub(crate) fn call_another(&mut self, claim: &Claim) -> Option<Option<Waker>> {
+        let mut own = Vec::new();
+        let mut called = None;
+        while called.is_none() && self.again_in_line > own.len() as u32 {
+            let at = self.first_again();
+            if self.is_arm_of(at, claim) {
+                own.push(at);
+            } else if let Called::Comes(waker) = self.call(at) {
+                called = Some(waker);
+            }
         }
+        for at in own {
+            let ticket = self.at(at).ticket;
+            self.again.push(Reverse((ticket, at)));
+        }
+        let mut at = self.first;
+        while called.is_none() && at != NONE {
+            let behind = self.at(at).behind;
+            if !self.is_arm_of(at, claim)
+                && let Called::Comes(waker) = self.call(at)
+            {
+                called = Some(waker);
+            }
+            at = behind;
+        }
+        called
+    }
+
+    fn call(&mut self, at: u32) -> Called {
+        let (waiter, ()) = self.take_out(at);
+        match waiter {
+            Waiter::Task(waker) => Called::Comes(Some(waker)),
+            Waiter::Arm(arm) => arm.call(),
+        }
+    }
+
+    fn is_arm_of(&self, at: u32, claim: &Claim) -> bool {
+        let stage = &self.slots[at as usize].stage;
+        matches!(stage, Stage::InLine(Waiter::Arm(arm), ()) if arm.claim == NonNull::from(claim))
     }
 
     /// The first of those that are in line again, of which there is one. It leaves the heap.

@@ -80,7 +80,7 @@ mod sync;
 
 // The protocols, in every interleaving.
 #[cfg(all(test, gambol_loom))]
-mod models;
+pub(crate) mod models;
 
 use shared::Shared;
 use std::sync::Arc;

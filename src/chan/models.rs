@@ -61,7 +61,7 @@ use std::{
 const ORDERS: [bool; 2] = [false, true];
 
 /// Checks a model with either of its parts spawned first, with at most three forced changes of thread.
-fn check(model: impl Fn(bool) + Copy + Send + Sync + 'static) {
+pub(crate) fn check(model: impl Fn(bool) + Copy + Send + Sync + 'static) {
     for swapped in ORDERS {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
@@ -70,7 +70,7 @@ fn check(model: impl Fn(bool) + Copy + Send + Sync + 'static) {
 }
 
 /// Runs both at the same time and waits for both.
-fn race<A: 'static, B: 'static>(
+pub(crate) fn race<A: 'static, B: 'static>(
     swapped: bool,
     one: impl FnOnce() -> A + 'static,
     other: impl FnOnce() -> B + 'static,
@@ -85,10 +85,10 @@ fn race<A: 'static, B: 'static>(
 }
 
 /// A task, polled by hand.
-struct Task<T> {
+pub(crate) struct Task<T> {
     future: Pin<Box<dyn Future<Output = T>>>,
     flag: Arc<Flag>,
-    output: Option<T>,
+    pub(crate) output: Option<T>,
 }
 
 /// std's, not the checker's: it is looked at when the threads have ended.
@@ -101,32 +101,37 @@ impl Wake for Flag {
 }
 
 impl<T> Task<T> {
-    fn new(future: impl Future<Output = T> + 'static) -> Task<T> {
+    pub(crate) fn new(future: impl Future<Output = T> + 'static) -> Task<T> {
         Task { future: Box::pin(future), flag: Arc::new(Flag(AtomicBool::new(false))), output: None }
     }
 
     /// After its first poll.
-    fn polled(future: impl Future<Output = T> + 'static) -> Task<T> {
+    pub(crate) fn polled(future: impl Future<Output = T> + 'static) -> Task<T> {
         let mut task = Task::new(future);
         task.poll();
         task
     }
 
     /// Polls once.
-    fn poll(&mut self) {
+    pub(crate) fn poll(&mut self) {
         let waker = Waker::from(self.flag.clone());
         if let Poll::Ready(output) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.output = Some(output);
         }
     }
 
-    fn is_woken(&self) -> bool {
+    /// Has another waker from now on.
+    pub(crate) fn change_waker(&mut self) {
+        self.flag = Arc::new(Flag(AtomicBool::new(false)));
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
         self.output.is_none() && self.flag.0.load(Ordering::Relaxed)
     }
 }
 
 /// Some task, whatever it returns.
-trait Settle {
+pub(crate) trait Settle {
     /// Polls if it was woken, and tells whether.
     fn turn(&mut self) -> bool;
 }
@@ -142,33 +147,33 @@ impl<T> Settle for Task<T> {
 }
 
 /// Lets all run until nobody is woken.
-fn settle(tasks: &mut [&mut dyn Settle]) {
+pub(crate) fn settle(tasks: &mut [&mut dyn Settle]) {
     while tasks.iter_mut().fold(false, |any, task| task.turn() | any) {}
 }
 
 /// How many values there are.
 #[derive(Clone, Default)]
-struct Alive(Arc<AtomicUsize>);
+pub(crate) struct Alive(Arc<AtomicUsize>);
 
 /// A value whose maker's writes its receiver must see.
-struct Value {
+pub(crate) struct Value {
     number: UnsafeCell<usize>,
     alive: Alive,
 }
 
 impl Alive {
-    fn value(&self, number: usize) -> Value {
+    pub(crate) fn value(&self, number: usize) -> Value {
         self.0.fetch_add(1, Ordering::Relaxed);
         Value { number: UnsafeCell::new(number), alive: self.clone() }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Value {
-    fn number(&self) -> usize {
+    pub(crate) fn number(&self) -> usize {
         // SAFETY: the model checker has seen that nobody else has access.
         self.number.with_mut(|number| unsafe { *number })
     }
@@ -184,16 +189,16 @@ impl Drop for Value {
 }
 
 /// Sends and keeps the handle until then. The value, if it came back.
-fn send(tx: Sender<Value>, value: Value) -> impl Future<Output = Option<Value>> {
+pub(crate) fn send(tx: Sender<Value>, value: Value) -> impl Future<Output = Option<Value>> {
     async move { tx.send(value).await.err().map(|error| error.into_inner()) }
 }
 
 /// Receives and keeps the handle until then.
-fn receive(rx: Receiver<Value>) -> impl Future<Output = Option<Value>> {
+pub(crate) fn receive(rx: Receiver<Value>) -> impl Future<Output = Option<Value>> {
     async move { rx.recv().await }
 }
 
-fn number(value: &Option<Value>) -> Option<usize> {
+pub(crate) fn number(value: &Option<Value>) -> Option<usize> {
     value.as_ref().map(Value::number)
 }
 

@@ -35,6 +35,7 @@
 
 use super::{
     attached::Attached,
+    claim::Claim,
     error::{TryRecvError, TrySendError},
     line::{Found, Left, Line, Place, Waiter},
     patience::{Patience, Patient},
@@ -208,7 +209,13 @@ impl<T> State<T> {
 
     /// Calls the first receiver in line, if there is one.
     fn call_receiver(&mut self, owed: &mut Owed) {
-        if let Some(waker) = self.receivers.call_first() {
+        let called = self.receivers.call_first();
+        self.called(called, owed);
+    }
+
+    /// What is owed after a call.
+    fn called(&mut self, called: Option<Option<Waker>>, owed: &mut Owed) {
+        if let Some(waker) = called {
             owed.add(waker);
             if !self.receivers.is_empty() && !self.patience {
                 (self.patience, self.taken) = (true, false);
@@ -217,19 +224,21 @@ impl<T> State<T> {
         }
     }
 
-    /// Step 2 of sending.
-    pub(crate) fn wait_to_send(&mut self, waiter: Waiter, value: T, owed: &mut Owed) -> Place {
-        let place = self.senders.push(waiter, value);
+    /// Step 2 of sending, for a future of its own.
+    fn wait_to_send(&mut self, waker: Waker, value: T, owed: &mut Owed) -> Place {
+        let place = self.senders.push(Waiter::Task(waker), value);
         if self.capacity == 0 {
             self.call_receiver(owed);
         }
         place
     }
 
-    /// A select whose send is in line can be claimed from now on, after it could not for a while.
-    pub(crate) fn sends_again(&mut self, owed: &mut Owed) {
-        if self.capacity == 0 {
-            self.call_receiver(owed);
+    /// A select whose send is in line can be claimed from now on. Its own receives are not called: it would come for nothing, and be
+    /// missing in line.
+    pub(crate) fn can_be_claimed(&mut self, claim: &Claim, owed: &mut Owed) {
+        if self.capacity == 0 && !self.receivers.is_empty() {
+            let called = self.receivers.call_another(claim);
+            self.called(called, owed);
         }
     }
 
@@ -584,7 +593,7 @@ impl<T> Shared<T> {
                 Err(back) => back,
             };
             if let Some(waker) = waker {
-                *place = Some(state.wait_to_send(Waiter::Task(waker), sent, &mut owed));
+                *place = Some(state.wait_to_send(waker, sent, &mut owed));
                 drop(state);
                 owed.settle(self);
                 return Poll::Pending;

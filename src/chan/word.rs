@@ -42,11 +42,29 @@ const YIELDS: u32 = 1_000;
 
 /// See the head of this file.
 #[derive(Debug)]
-pub struct Word(AtomicUsize);
+pub struct Word(AtomicUsize, #[cfg(gambol_loom)] usize);
 
 impl Word {
     pub(crate) fn new(bits: usize) -> Word {
-        Word(AtomicUsize::new(bits))
+        Word(
+            AtomicUsize::new(bits),
+            #[cfg(gambol_loom)]
+            number(),
+        )
+    }
+
+    /// Who takes the locks of several takes them in the order of this: their addresses. Null comes first.
+    #[cfg(not(gambol_loom))]
+    #[inline]
+    pub(crate) fn rank(word: *const Word) -> usize {
+        word.addr()
+    }
+
+    /// The model checker repeats what it does, and addresses do not: the order in which they were made.
+    #[cfg(gambol_loom)]
+    pub(crate) fn rank(word: *const Word) -> usize {
+        // SAFETY: there are no others than null and such as are there.
+        unsafe { word.as_ref() }.map_or(0, |word| word.1)
     }
 
     /// Takes the lock. The bits as they were left by the last holder.
@@ -128,4 +146,10 @@ fn wait(times: u32) {
 fn wait(_: u32) {
     let _ = YIELDS;
     thread::yield_now();
+}
+
+#[cfg(gambol_loom)]
+fn number() -> usize {
+    static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -51,14 +51,15 @@ pub trait Arm {
         None
     }
 
-    /// Gets in line, or in line again.
+    /// Gets in line, or in line again. `again`: the select has another turn at once, only for what it sends; it did not look under the
+    /// locks whether something is ready.
     ///
     /// # Safety
     ///
     /// The caller holds the lock of [`word`](Self::word). The claim stays where it is until this arm was dropped. The caller
     /// opens it before it releases the lock.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32, _: &mut Owed) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32, _again: bool, _: &mut Owed) {}
 
     /// Releases the lock.
     ///

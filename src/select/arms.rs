@@ -49,7 +49,7 @@ pub trait Arms {
     ///
     /// As there.
     #[doc(hidden)]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed);
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, again: bool, owed: &mut Owed);
 
     /// Releases the locks in `words`, each once.
     ///
@@ -95,7 +95,7 @@ impl Arms for Nil {
         None
     }
 
-    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim, _: &mut Owed) {}
+    unsafe fn enrol_held(self: Pin<&mut Self>, _: usize, _: &Claim, _: bool, _: &mut Owed) {}
 
     unsafe fn release(&self, _: &[*const Word]) {}
 
@@ -183,14 +183,14 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     #[inline]
-    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, owed: &mut Owed) {
+    unsafe fn enrol_held(self: Pin<&mut Self>, index: usize, claim: &Claim, again: bool, owed: &mut Owed) {
         let this = self.project();
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 < Self::LEN {
-                this.rest.enrol_held(index, claim, owed);
+                this.rest.enrol_held(index, claim, again, owed);
             } else if let Some(arm) = this.arm.as_pin_mut() {
-                arm.enrol_held(claim, index as u32, owed);
+                arm.enrol_held(claim, index as u32, again, owed);
             }
         }
     }

@@ -22,6 +22,10 @@ mod lines;
 mod order;
 mod run;
 
+// The protocol, in every interleaving.
+#[cfg(all(test, gambol_loom))]
+mod models;
+
 pub use arm::{AnyFuture, Arm, Awaiting, How, Look, NoFuture, Wrap, awaited};
 pub use arms::{And, Arms, Nil, Out};
 pub use gambol_macros::select_mistake as mistake;

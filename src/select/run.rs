@@ -16,8 +16,8 @@
 //!
 //! Where there is no queue a send is done by the receiver's poll and never by the sender's. A select that has a receive ready each
 //! time would never come to its sends, though receivers wait for them. So if a send to a receiver that waits comes first in the turn's
-//! order, the others are not done in this turn: the select gets in line, which calls that receiver, and has another turn
-//! behind it. If the receiver has not come by then, whatever is ready is done.
+//! order, the others are not done in this turn: the select gets in line with its sends, which calls that receiver, and has another turn
+//! behind it. (Its receives stay as they are: one that was called owes it to those behind to come, or to say that it does not.) If the receiver has not come by then, whatever is ready is done.
 //!
 //! # Costs
 //!
@@ -292,7 +292,7 @@ impl<W: AsRef<[*const Word]> + AsMut<[*const Word]> + Copy> Locks<W> {
     unsafe fn take(words: W) -> Locks<W> {
         let mut sorted = words;
         let sorted = sorted.as_mut();
-        sorted.sort_unstable();
+        sorted.sort_unstable_by_key(|word| Word::rank(*word));
         let mut last = std::ptr::null();
         for &word in &*sorted {
             // Null is that of no channel; equal ones are that of one channel in several arms.
@@ -358,7 +358,7 @@ fn enrol<L: Arms, O: Order>(
             None => {
                 let mut order = O::new();
                 while let Some(index) = order.next() {
-                    arms.as_mut().enrol_held(index, claim, &mut debts[index]);
+                    arms.as_mut().enrol_held(index, claim, !tries, &mut debts[index]);
                 }
                 claim.open(waker)
             }
