@@ -23,7 +23,7 @@
 //! the first, however few he wants. The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 
 use super::{
-    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, wake},
+    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, fence, wake},
     waiters::{Call, Found, Place, Waiters, Wakers},
 };
 use std::{
@@ -80,6 +80,8 @@ impl Permits {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & CLOSED != 0 {
+                // Acquire, with the Release of `close`: who is refused sees what came before it, too.
+                fence(Ordering::Acquire);
                 return Err(Refused::Closed);
             }
             if word & LINE != 0 || word / ONE < n {

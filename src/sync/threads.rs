@@ -3,5 +3,5 @@
 pub(super) use gambol_executor::wake;
 pub(super) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering, fence},
 };
