@@ -51,6 +51,10 @@ mod threads {
         atomic::{AtomicUsize, Ordering, fence},
     };
 
+    pub(super) fn discard<T>(unneeded: T) {
+        drop(unneeded);
+    }
+
     pub(super) fn wake(waker: std::task::Waker) {
         waker.wake();
     }

@@ -9,7 +9,7 @@
 
 use super::waiters::{Found, Place, Waiters};
 use futures_core::Stream;
-use gambol_executor::{Reason, block_on, park, spend, wake};
+use gambol_executor::{Reason, block_on, discard, park, spend, wake};
 use std::{
     collections::VecDeque,
     error::Error,
@@ -365,12 +365,13 @@ impl<T: Clone> Receiver<T> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         let taken = ready_unless_empty(state.take(&mut self.position));
-        let _unneeded = if taken.is_ready() {
+        let unneeded = if taken.is_ready() {
             (Some(waker), self.place.take().map(|place| state.waiting.remove(place)))
         } else {
             (enrol(&mut state.waiting, &mut self.place, waker), None)
         };
         drop(state);
+        discard(unneeded);
         taken
     }
 }
@@ -406,7 +407,7 @@ impl<T> Receiver<T> {
     fn leave(&mut self) {
         if let Some(place) = self.place.take() {
             let removed = self.shared.lock().waiting.remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 }
@@ -434,7 +435,8 @@ impl<T> Drop for Receiver<T> {
         let wakers = if state.receivers == 0 { state.closing.call_all() } else { Vec::new() };
         drop(state);
         wakers.into_iter().for_each(wake);
-        drop((place, values));
+        discard(place);
+        drop(values);
     }
 }
 
@@ -480,8 +482,9 @@ impl<T> Future for Closing<'_, T> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         let closed = state.receivers == 0 || state.closed;
-        let _unneeded = if closed { Some(waker) } else { enrol(&mut state.closing, &mut self.place, waker) };
+        let unneeded = if closed { Some(waker) } else { enrol(&mut state.closing, &mut self.place, waker) };
         drop(state);
+        discard(unneeded);
         if closed {
             return Poll::Ready(());
         }
@@ -495,7 +498,7 @@ impl<T> Drop for Closing<'_, T> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             let removed = self.shared.lock().closing.remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 }

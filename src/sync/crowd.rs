@@ -4,7 +4,7 @@
 //! line first and looks second, both under the line's lock. If he looks before the write, he is in line before the call.
 
 use super::waiters::{Place, Waiters};
-use gambol_executor::wake;
+use gambol_executor::{discard, wake};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -52,7 +52,7 @@ impl Crowd {
             None
         };
         drop(line);
-        drop((removed, unneeded));
+        discard((removed, unneeded));
         if happened { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -60,7 +60,7 @@ impl Crowd {
     pub(super) fn leave(&self, place: &mut Option<Place>) {
         if let Some(place) = place.take() {
             let removed = self.lock().remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 

@@ -23,7 +23,7 @@
 //! the first, however few he wants. The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 
 use super::{
-    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, fence, wake},
+    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, discard, fence, wake},
     waiters::{Call, Found, Place, Waiters, Wakers},
 };
 use std::{
@@ -113,7 +113,7 @@ impl Permits {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut line = self.lock();
-        let (poll, _unneeded) = match place.take() {
+        let (poll, unneeded) = match place.take() {
             None => match self.enter(n) {
                 Err(Refused::TooFew) => {
                     *place = Some(line.push_with(waker, n));
@@ -131,6 +131,7 @@ impl Permits {
             },
         };
         drop(line);
+        discard(unneeded);
         poll
     }
 
@@ -215,8 +216,8 @@ impl Permits {
             Err(Call::WithAll) => Wakers::default(),
         };
         drop(line);
-        drop(removed);
         called.into_iter().for_each(wake);
+        discard(removed);
     }
 
     /// Takes away up to `n` that nobody holds. How many it were.
