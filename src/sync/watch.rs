@@ -350,16 +350,19 @@ impl<T> Receiver<T> {
         let Receiver { shared, seen, .. } = self;
         let shared: &Shared<T> = shared;
         let _spent = poll_fn(spend).await;
+        // A change that was waited for was not seen before, though it counts as seen by now.
+        let mut waited = false;
         loop {
             {
                 let value = shared.read();
                 let version = shared.version() & !CLOSED;
-                let has_changed = mem::replace(seen, version) != version;
+                let has_changed = mem::replace(seen, version) != version || waited;
                 if wanted(&value) {
                     return Ok(Ref { value, has_changed });
                 }
             }
             Changed { shared, seen, place: None }.await?;
+            waited = true;
         }
     }
 
