@@ -7,7 +7,7 @@
 //!
 //! tokio keeps the slots for ever, each under a lock that a slow clone keeps the sender out by; it saves the `Arc`.
 
-use super::waiters::{Found, Place, Waiters};
+use super::waiters::{Place, Waiters};
 use futures_core::Stream;
 use gambol_executor::{Reason, block_on, discard, park, spend, wake};
 use std::{
@@ -16,7 +16,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 /// Makes a channel in which every receiver gets every value that is sent while it exists.
@@ -368,29 +368,12 @@ impl<T: Clone> Receiver<T> {
         let unneeded = if taken.is_ready() {
             (Some(waker), self.place.take().map(|place| state.waiting.remove(place)))
         } else {
-            (enrol(&mut state.waiting, &mut self.place, waker), None)
+            (state.waiting.stay(&mut self.place, waker), None)
         };
         drop(state);
         discard(unneeded);
         taken
     }
-}
-
-/// Gets, or stays, in line. Who was called for something that is over gets in line again.
-#[must_use = "to be dropped after the lock was released"]
-fn enrol(line: &mut Waiters, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
-    let waker = match place.take() {
-        None => waker,
-        Some(stands) => match line.look(&stands, waker) {
-            Found::InLine(other) => {
-                *place = Some(stands);
-                return Some(other);
-            }
-            Found::Called(waker, _) => waker,
-        },
-    };
-    *place = Some(line.push(waker));
-    None
 }
 
 fn ready_unless_empty<T>(taken: Result<Value<T>, TryRecvError>) -> Poll<Result<Value<T>, RecvError>> {
@@ -482,7 +465,7 @@ impl<T> Future for Closing<'_, T> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         let closed = state.receivers == 0 || state.closed;
-        let unneeded = if closed { Some(waker) } else { enrol(&mut state.closing, &mut self.place, waker) };
+        let unneeded = if closed { Some(waker) } else { state.closing.stay(&mut self.place, waker) };
         drop(state);
         discard(unneeded);
         if closed {

@@ -42,17 +42,15 @@ impl Crowd {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut line = self.lock();
-        // Somebody who was called waits again, if what he was called for is over already.
-        let removed = place.take().map(|place| line.remove(place));
         let happened = has_happened();
         let unneeded = if happened {
-            Some(waker)
+            (Some(waker), place.take().map(|place| line.remove(place)))
         } else {
-            *place = Some(line.push(waker));
-            None
+            // Somebody who was called waits again, if what he was called for is over already.
+            (line.stay(place, waker), None)
         };
         drop(line);
-        discard((removed, unneeded));
+        discard(unneeded);
         if happened { Poll::Ready(()) } else { Poll::Pending }
     }
 
