@@ -168,19 +168,22 @@ impl Permits {
                 Err(now) => word = now,
             }
         }
-        add(word, n);
         let mut line = self.lock();
         let called = self.give_under(&mut line, n);
         drop(line);
         called.into_iter().for_each(wake);
     }
 
-    /// Adds `n`, and calls who can be served.
+    /// Adds `n`, and calls who can be served. Counted under the lock, so that several who add cannot exceed `MAX` together.
+    #[track_caller]
     fn give_under(&self, line: &mut Waiters, n: usize) -> Wakers {
         // Release as above, for those who take without the lock. Who is served sees what was before by the lock: what came
         // back without it came before `LINE` was set, and who set it has seen that.
-        let before = self.word.fetch_add(n * ONE, Ordering::Release);
-        if before & LINE == 0 { Wakers::default() } else { self.serve(line) }
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let Err(now) = self.word.compare_exchange_weak(word, add(word, n), Ordering::Release, Ordering::Relaxed) {
+            word = now;
+        }
+        if word & LINE == 0 { Wakers::default() } else { self.serve(line) }
     }
 
     /// Serves from the front. `LINE` is set, so nobody else writes the word.
