@@ -311,8 +311,9 @@ impl<T> Receiver<T> {
 impl<T: Clone> Receiver<T> {
     /// Waits for the next value.
     ///
-    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time waits for it. If
-    /// the clone panics, this receiver has seen the value, and nothing else happens.
+    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time blocks its thread
+    /// until that is done. So a clone may use the channel, but not receive what it is a clone of. If the clone panics, this
+    /// receiver has seen the value, and nothing else happens.
     ///
     /// # Errors
     ///
