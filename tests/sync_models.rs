@@ -18,6 +18,7 @@
 //! | `enter` does not look at `CLOSED` | `closing_leaves_nobody_waiting` |
 //! | `give_under`: Relaxed for Release | `who_goes_away_passes_its_permits_on` |
 //! | `serve` stores Relaxed for Release | `who_goes_away_passes_its_permits_on` |
+//! | `try_take` refuses without the fence | `who_is_refused_sees_what_came_before_the_close` |
 //! | `Permits::leave` keeps what was served | `who_goes_away_passes_its_permits_on` |
 //! | `Permits::leave` does not serve those behind | `who_goes_away_passes_its_permits_on` |
 //! | `try_lock`: Relaxed for Acquire | `two_who_lock_take_turns` |
@@ -47,8 +48,12 @@ mod waiters;
 mod threads {
     pub(super) use loom::sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering, fence},
     };
+
+    pub(super) fn discard<T>(unneeded: T) {
+        drop(unneeded);
+    }
 
     pub(super) fn wake(waker: std::task::Waker) {
         waker.wake();
@@ -372,6 +377,67 @@ fn closing_leaves_nobody_waiting() {
             assert_eq!(permits.available(), usize::from(gives));
         });
     }
+}
+
+/// To be feared: one is refused without the lock, and does not see what was done before `close`. A cell that is filled once
+/// stands on this.
+#[test]
+fn who_is_refused_sees_what_came_before_the_close() {
+    loom::model(|| {
+        let shared = Arc::new((permits(0), UnsafeCell::new(0)));
+        let other = shared.clone();
+        let thread = thread::spawn(move || {
+            // SAFETY: nobody looks before it is closed; loom checks.
+            other.1.with_mut(|value| unsafe { *value = 1 });
+            other.0.close();
+        });
+        assert_eq!(take(&shared.0, 1), Err(()));
+        // SAFETY: who has written has closed; loom checks.
+        assert_eq!(shared.1.with(|value| unsafe { *value }), 1);
+        assert_eq!(shared.0.try_take(1), Err(permits::Refused::Closed));
+        thread.join().unwrap();
+    });
+}
+
+/// To be feared: one goes away while `close` calls all, and gives back what it never had.
+#[test]
+fn who_goes_away_from_what_is_closed_gives_nothing_back() {
+    model(|| {
+        let permits = Arc::new(permits(1));
+        let (gives_up, other) = (permits.clone(), permits.clone());
+        assert!(permits.try_take(1).is_ok());
+        let threads = [
+            thread::spawn(move || {
+                if take_and_give_up(&gives_up, 1) {
+                    gives_up.give(1);
+                }
+            }),
+            thread::spawn(move || other.give(1)),
+        ];
+        permits.close();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(permits.available(), 1);
+    });
+}
+
+/// To be feared: permits are taken away while those in line are served from the same word.
+#[test]
+fn what_is_taken_away_was_there() {
+    model(|| {
+        let permits = Arc::new(permits(0));
+        let (waits, gives) = (permits.clone(), permits.clone());
+        let threads = [
+            thread::spawn(move || {
+                take(&waits, 1).unwrap();
+                waits.give(1);
+            }),
+            thread::spawn(move || gives.give(2)),
+        ];
+        let taken = permits.take_away(1);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(permits.available(), 2 - taken);
+        assert!(permits.try_take(2 - taken).is_ok());
+    });
 }
 
 fn waits_or_is_refused(permits: &Permits) {

@@ -665,6 +665,14 @@ pub fn wake(waker: Waker) {
     }
 }
 
+/// Drops a waker that is not needed, or several; a panic of theirs ends here, so that what their owner has just got is not lost
+/// with it.
+pub fn discard<T>(unneeded: T) {
+    if let Err(payload) = contain(|| drop(unneeded)) {
+        drop_payload(payload);
+    }
+}
+
 /// Drops a panic's payload, whose own drop may panic too.
 pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(second) = contain(|| drop(payload)) {

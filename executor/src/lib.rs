@@ -45,7 +45,7 @@ mod sync;
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{current_task, inside_runtime, park, random, task_depth};
-pub use core::wake;
+pub use core::{discard, wake};
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};

@@ -1,7 +1,7 @@
 //! A place where tasks wait for each other. One lock guards the count and the line.
 
 use super::waiters::{Found, Place, Waiters};
-use gambol_executor::{Reason, block_on, park, spend, wake};
+use gambol_executor::{Reason, block_on, discard, park, spend, wake};
 use std::{
     fmt,
     pin::Pin,
@@ -95,7 +95,7 @@ impl BarrierWait<'_> {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.barrier.lock();
-        let (is_leader, _unneeded, called) = match self.place.take() {
+        let (is_leader, unneeded, called) = match self.place.take() {
             Some(place) => match state.line.look(&place, waker) {
                 Found::InLine(other) => {
                     self.place = Some(place);
@@ -115,6 +115,7 @@ impl BarrierWait<'_> {
         };
         drop(state);
         called.into_iter().for_each(wake);
+        discard(unneeded);
         is_leader.map_or(Poll::Pending, |is_leader| Poll::Ready(BarrierWaitResult { is_leader }))
     }
 }
@@ -142,7 +143,7 @@ impl Drop for BarrierWait<'_> {
                 state.arrived -= 1;
             }
             drop(state);
-            drop(removed);
+            discard(removed);
         }
     }
 }

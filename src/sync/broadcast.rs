@@ -7,16 +7,16 @@
 //!
 //! tokio keeps the slots for ever, each under a lock that a slow clone keeps the sender out by; it saves the `Arc`.
 
-use super::waiters::{Found, Place, Waiters};
+use super::waiters::{Place, Waiters};
 use futures_core::Stream;
-use gambol_executor::{Reason, block_on, park, spend, wake};
+use gambol_executor::{Reason, block_on, discard, park, spend, wake};
 use std::{
     collections::VecDeque,
     error::Error,
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 /// Makes a channel in which every receiver gets every value that is sent while it exists.
@@ -311,8 +311,9 @@ impl<T> Receiver<T> {
 impl<T: Clone> Receiver<T> {
     /// Waits for the next value.
     ///
-    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time waits for it. If
-    /// the clone panics, this receiver has seen the value, and nothing else happens.
+    /// The value is cloned with no lock of the channel held; only who gets the same value at the same time blocks its thread
+    /// until that is done. So a clone may use the channel, but not receive what it is a clone of. If the clone panics, this
+    /// receiver has seen the value, and nothing else happens.
     ///
     /// # Errors
     ///
@@ -365,31 +366,15 @@ impl<T: Clone> Receiver<T> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         let taken = ready_unless_empty(state.take(&mut self.position));
-        let _unneeded = if taken.is_ready() {
+        let unneeded = if taken.is_ready() {
             (Some(waker), self.place.take().map(|place| state.waiting.remove(place)))
         } else {
-            (enrol(&mut state.waiting, &mut self.place, waker), None)
+            (state.waiting.stay(&mut self.place, waker), None)
         };
         drop(state);
+        discard(unneeded);
         taken
     }
-}
-
-/// Gets, or stays, in line. Who was called for something that is over gets in line again.
-#[must_use = "to be dropped after the lock was released"]
-fn enrol(line: &mut Waiters, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
-    let waker = match place.take() {
-        None => waker,
-        Some(stands) => match line.look(&stands, waker) {
-            Found::InLine(other) => {
-                *place = Some(stands);
-                return Some(other);
-            }
-            Found::Called(waker, _) => waker,
-        },
-    };
-    *place = Some(line.push(waker));
-    None
 }
 
 fn ready_unless_empty<T>(taken: Result<Value<T>, TryRecvError>) -> Poll<Result<Value<T>, RecvError>> {
@@ -406,7 +391,7 @@ impl<T> Receiver<T> {
     fn leave(&mut self) {
         if let Some(place) = self.place.take() {
             let removed = self.shared.lock().waiting.remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 }
@@ -434,7 +419,8 @@ impl<T> Drop for Receiver<T> {
         let wakers = if state.receivers == 0 { state.closing.call_all() } else { Vec::new() };
         drop(state);
         wakers.into_iter().for_each(wake);
-        drop((place, values));
+        discard(place);
+        drop(values);
     }
 }
 
@@ -480,8 +466,9 @@ impl<T> Future for Closing<'_, T> {
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
         let closed = state.receivers == 0 || state.closed;
-        let _unneeded = if closed { Some(waker) } else { enrol(&mut state.closing, &mut self.place, waker) };
+        let unneeded = if closed { Some(waker) } else { state.closing.stay(&mut self.place, waker) };
         drop(state);
+        discard(unneeded);
         if closed {
             return Poll::Ready(());
         }
@@ -495,7 +482,7 @@ impl<T> Drop for Closing<'_, T> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             let removed = self.shared.lock().closing.remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 }

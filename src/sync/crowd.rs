@@ -4,7 +4,7 @@
 //! line first and looks second, both under the line's lock. If he looks before the write, he is in line before the call.
 
 use super::waiters::{Place, Waiters};
-use gambol_executor::wake;
+use gambol_executor::{discard, wake};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -42,17 +42,15 @@ impl Crowd {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut line = self.lock();
-        // Somebody who was called waits again, if what he was called for is over already.
-        let removed = place.take().map(|place| line.remove(place));
         let happened = has_happened();
         let unneeded = if happened {
-            Some(waker)
+            (Some(waker), place.take().map(|place| line.remove(place)))
         } else {
-            *place = Some(line.push(waker));
-            None
+            // Somebody who was called waits again, if what he was called for is over already.
+            (line.stay(place, waker), None)
         };
         drop(line);
-        drop((removed, unneeded));
+        discard(unneeded);
         if happened { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -60,7 +58,7 @@ impl Crowd {
     pub(super) fn leave(&self, place: &mut Option<Place>) {
         if let Some(place) = place.take() {
             let removed = self.lock().remove(place);
-            drop(removed);
+            discard(removed);
         }
     }
 

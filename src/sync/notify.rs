@@ -9,7 +9,7 @@
 //! then go to a future that nobody polls, while another one waits.
 
 use super::waiters::{Call, Found, Place, Waiters};
-use gambol_executor::{Reason, park, spend, wake};
+use gambol_executor::{Reason, discard, park, spend, wake};
 use std::{
     pin::Pin,
     sync::{
@@ -178,7 +178,7 @@ impl Notified<'_> {
             Stage::Done => unreachable!("looked at above"),
         };
         drop(state);
-        drop(unneeded);
+        discard(unneeded);
         if let Stage::Done = self.stage { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -204,8 +204,8 @@ impl Drop for Notified<'_> {
             let removed = state.waiters.remove(place);
             let next = if let Err(Call::Alone) = removed { state.notify_one() } else { None };
             drop(state);
-            drop(removed);
             next.into_iter().for_each(wake);
+            discard(removed);
         }
     }
 }

@@ -23,7 +23,7 @@
 //! the first, however few he wants. The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 
 use super::{
-    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, wake},
+    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, discard, fence, wake},
     waiters::{Call, Found, Place, Waiters, Wakers},
 };
 use std::{
@@ -80,6 +80,8 @@ impl Permits {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & CLOSED != 0 {
+                // Acquire, with the Release of `close`: who is refused sees what came before it, too.
+                fence(Ordering::Acquire);
                 return Err(Refused::Closed);
             }
             if word & LINE != 0 || word / ONE < n {
@@ -111,7 +113,7 @@ impl Permits {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut line = self.lock();
-        let (poll, _unneeded) = match place.take() {
+        let (poll, unneeded) = match place.take() {
             None => match self.enter(n) {
                 Err(Refused::TooFew) => {
                     *place = Some(line.push_with(waker, n));
@@ -129,6 +131,7 @@ impl Permits {
             },
         };
         drop(line);
+        discard(unneeded);
         poll
     }
 
@@ -165,19 +168,22 @@ impl Permits {
                 Err(now) => word = now,
             }
         }
-        add(word, n);
         let mut line = self.lock();
         let called = self.give_under(&mut line, n);
         drop(line);
         called.into_iter().for_each(wake);
     }
 
-    /// Adds `n`, and calls who can be served.
+    /// Adds `n`, and calls who can be served. Counted under the lock, so that several who add cannot exceed `MAX` together.
+    #[track_caller]
     fn give_under(&self, line: &mut Waiters, n: usize) -> Wakers {
         // Release as above, for those who take without the lock. Who is served sees what was before by the lock: what came
         // back without it came before `LINE` was set, and who set it has seen that.
-        let before = self.word.fetch_add(n * ONE, Ordering::Release);
-        if before & LINE == 0 { Wakers::default() } else { self.serve(line) }
+        let mut word = self.word.load(Ordering::Relaxed);
+        while let Err(now) = self.word.compare_exchange_weak(word, add(word, n), Ordering::Release, Ordering::Relaxed) {
+            word = now;
+        }
+        if word & LINE == 0 { Wakers::default() } else { self.serve(line) }
     }
 
     /// Serves from the front. `LINE` is set, so nobody else writes the word.
@@ -213,8 +219,8 @@ impl Permits {
             Err(Call::WithAll) => Wakers::default(),
         };
         drop(line);
-        drop(removed);
         called.into_iter().for_each(wake);
+        discard(removed);
     }
 
     /// Takes away up to `n` that nobody holds. How many it were.

@@ -32,7 +32,7 @@
 //! The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 
 use super::{
-    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, wake},
+    threads::{AtomicUsize, Mutex, MutexGuard, Ordering, discard, wake},
     waiters::{Found, Place, Waiters},
 };
 use std::{
@@ -98,7 +98,7 @@ impl RawMutex {
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut line = self.lock_line();
-        let (poll, _unneeded) = match place.take() {
+        let (poll, unneeded) = match place.take() {
             None if self.lock_or_owe(&line) => (Poll::Ready(()), Some(waker)),
             None => {
                 *place = Some(line.waiters.push(waker));
@@ -120,6 +120,7 @@ impl RawMutex {
             },
         };
         drop(line);
+        discard(unneeded);
         poll
     }
 
@@ -197,8 +198,8 @@ impl RawMutex {
             },
         };
         drop(line);
-        drop(removed);
         waker.into_iter().for_each(wake);
+        discard(removed);
     }
 
     pub(super) fn is_locked(&self) -> bool {

@@ -103,7 +103,8 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Waits for `n` permits, which come all at once. For more than there ever are, it waits for ever.
+    /// Waits for `n` permits, which come all at once. For more than there ever are, it waits for ever, and those behind it wait
+    /// as long; none at all are waited for as well, while anybody is in line.
     ///
     /// # Panics
     ///
@@ -150,7 +151,8 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// When there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS); nothing is added then.
+    /// When there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS); nothing is added then. Those that somebody holds are not
+    /// counted here: when they come back and are too many, that panics.
     #[track_caller]
     pub fn add_permits(&self, n: usize) {
         self.permits.give(n);

@@ -1,7 +1,7 @@
 //! What threads share, by the names that the files of the protocols use. `tests/sync_models.rs` compiles them with loom's.
 
-pub(super) use gambol_executor::wake;
+pub(super) use gambol_executor::{discard, wake};
 pub(super) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering, fence},
 };

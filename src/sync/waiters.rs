@@ -141,6 +141,24 @@ impl Waiters {
         }
     }
 
+    /// Gets in line, or keeps its place in it; who was called for something that is over gets in line again. A waker that is
+    /// not needed is for the caller to drop.
+    #[must_use = "to be dropped after the lock was released"]
+    pub(super) fn stay(&mut self, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
+        let waker = match place.take() {
+            None => waker,
+            Some(stands) => match self.look(&stands, waker) {
+                Found::InLine(other) => {
+                    *place = Some(stands);
+                    return Some(other);
+                }
+                Found::Called(waker, _) => waker,
+            },
+        };
+        *place = Some(self.push(waker));
+        None
+    }
+
     /// A waiter goes away. Its waker, if it was in line; or how it was called.
     pub(super) fn remove(&mut self, place: Place) -> Result<Waker, Call> {
         if let Slot::Called(call) = self.slots[place.0] {

@@ -198,6 +198,8 @@ impl<T> Sender<T> {
     }
 
     /// The value. It cannot change until the result is dropped, and who wants to change it blocks its thread: drop it soon.
+    /// While there is such a result, its thread must neither change the value nor borrow it again: the latter may have to wait
+    /// for somebody who waits for the former.
     pub fn borrow(&self) -> Ref<'_, T> {
         Ref { value: self.shared.read(), has_changed: false }
     }
@@ -286,7 +288,7 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// The value. Whether it counts as seen does not change. It cannot change until the result is dropped, and who wants to
-    /// change it blocks its thread: drop it soon.
+    /// change it blocks its thread: drop it soon. As for a second result on the same thread, see [`Sender::borrow`].
     pub fn borrow(&self) -> Ref<'_, T> {
         let value = self.shared.read();
         let has_changed = self.shared.version() & !CLOSED != self.seen;
@@ -337,7 +339,7 @@ impl<T> Receiver<T> {
     /// were looked at before.
     ///
     /// Values that are gone before they are looked at are passed over. `wanted` runs with the value locked against changes:
-    /// it must not send to this channel.
+    /// it must neither send to this channel nor look at its value.
     ///
     /// # Errors
     ///
@@ -350,16 +352,19 @@ impl<T> Receiver<T> {
         let Receiver { shared, seen, .. } = self;
         let shared: &Shared<T> = shared;
         let _spent = poll_fn(spend).await;
+        // A change that was waited for was not seen before, though it counts as seen by now.
+        let mut waited = false;
         loop {
             {
                 let value = shared.read();
                 let version = shared.version() & !CLOSED;
-                let has_changed = mem::replace(seen, version) != version;
+                let has_changed = mem::replace(seen, version) != version || waited;
                 if wanted(&value) {
                     return Ok(Ref { value, has_changed });
                 }
             }
             Changed { shared, seen, place: None }.await?;
+            waited = true;
         }
     }
 
