@@ -73,6 +73,25 @@ fn a_timer_goes_with_its_receivers() {
     });
 }
 
+/// On threads that are no workers the clock is read each time, and has always moved on by so little.
+#[test]
+fn a_ticker_that_is_faster_than_the_clock_hangs_nobody() {
+    for period in [Duration::from_nanos(1), Duration::from_nanos(700), Duration::from_micros(3)] {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let ticks = ticker(period);
+            let mut last = Instant::now() - Duration::from_secs(1);
+            for _ in 0..20 {
+                let tick = ticks.recv_blocking().unwrap();
+                assert!(tick > last && tick <= Instant::now());
+                last = tick;
+            }
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("it hangs");
+    }
+}
+
 #[test]
 fn a_ticker_whose_last_receiver_goes_with_its_tick_leaves_no_timer() {
     struct Drops(Mutex<Option<Receiver<Instant>>>, mpsc::Sender<()>);
