@@ -701,7 +701,7 @@ fn random_births_deaths_waits_and_ends_leave_nothing_behind() {
         assert!(left.iter().all(|(context, _)| context.cause().is_some()));
         drop(left);
         wait_until(|| format!("{:?}", top.cancelled()).contains("children: 0, waiters: 0"));
-        drop(top);
+        drop((top, canceller));
         wait_until(|| drops.load(Ordering::Acquire) == 1);
         assert_eq!(Weak::strong_count(&watched), 0);
     }
