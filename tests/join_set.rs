@@ -12,6 +12,7 @@ use std::{
     cell::Cell,
     collections::HashSet,
     future::pending,
+    panic::panic_any,
     rc::Rc,
     sync::{
         Arc,
@@ -188,6 +189,79 @@ async fn a_set_that_ends_takes_its_tasks_along_unless_they_are_detached() {
             }
             until(|| count() == 100).await;
         }
+    }
+}
+
+/// With one worker a task has ended, and told so, before another one runs.
+#[gambol::test(workers = 1)]
+async fn try_join_all_yields_the_values_as_the_tasks_ended() {
+    let empty: JoinSet<Result<i32, ()>> = JoinSet::new();
+    assert_eq!(empty.try_join_all().await, Ok(vec![]));
+    let (tx, rx) = gambol::chan::oneshot();
+    let mut set = JoinSet::new();
+    set.spawn(async move { rx.await.map_err(|_| "nobody sends") });
+    set.spawn(async move { tx.send(1).map(|()| 2).map_err(|_| "nobody receives") });
+    assert_eq!(set.try_join_all().await, Ok(vec![2, 1]));
+}
+
+#[gambol::test]
+async fn giving_up_try_join_all_ends_its_tasks() {
+    for polls in 0..3 {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let counts = Counts(drops.clone());
+        let set: JoinSet<Result<(), ()>> = [async move {
+            let _counts = counts;
+            pending().await
+        }]
+        .into_iter()
+        .collect();
+        assert!(at_most(polls, set.try_join_all()).await.is_none());
+        until(|| drops.load(Ordering::Acquire) == 1).await;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    Error,
+    Panic,
+    Abort,
+}
+
+#[gambol::test]
+async fn the_first_failure_ends_try_join_all_and_the_rest() {
+    for failure in [Failure::Error, Failure::Panic, Failure::Abort] {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut set = JoinSet::new();
+        for _ in 0..50 {
+            let counts = Counts(drops.clone());
+            set.spawn(async move {
+                let _counts = counts;
+                pending::<Result<(), &str>>().await
+            });
+        }
+        set.spawn(async { Ok(()) });
+        match failure {
+            Failure::Error => {
+                set.spawn(async { Err("an error") });
+            }
+            Failure::Panic => {
+                set.spawn(async { panic_any(7u8) });
+            }
+            Failure::Abort => set.spawn(pending()).abort(),
+        }
+        let joined = gambol::spawn(set.try_join_all());
+        let outcome = timeout(PATIENCE, joined).await.unwrap();
+        match failure {
+            Failure::Error => assert_eq!(outcome.unwrap(), Err("an error")),
+            Failure::Panic => assert_eq!(*outcome.unwrap_err().into_panic().downcast::<u8>().unwrap(), 7),
+            Failure::Abort => {
+                let text = outcome.unwrap_err().into_panic().downcast::<String>().unwrap();
+                assert!(
+                    text.ends_with("was cancelled, and has nothing for try_join_all; where that may be, use join_next")
+                );
+            }
+        }
+        assert_eq!(drops.load(Ordering::Acquire), 50, "{failure:?}");
     }
 }
 

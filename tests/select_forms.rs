@@ -5,7 +5,7 @@
 
 use gambol::{select, yield_now};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     future::{Future, IntoFuture, Ready, pending, ready},
     num::ParseIntError,
@@ -106,6 +106,112 @@ async fn a_select_of_futures_that_are_send_is_send() {
         }
     });
     assert_eq!(task.await.unwrap(), 4);
+}
+
+/// Of one arm comes what is not `Send`; the handlers of the others await.
+async fn awaits_beside(mut seen: gambol::sync::watch::Receiver<i32>, numbers: gambol::chan::Receiver<i32>) -> i32 {
+    select! {
+        biased;
+        there = seen.wait_for(|number| *number > 1) => there.map_or(0, |number| *number),
+        Some(number) = numbers.recv() => {
+            yield_now().await;
+            number
+        }
+        cell = async { Rc::new(Cell::new(3)) }, if numbers.is_closed() => cell.get(),
+        else => {
+            yield_now().await;
+            0
+        }
+    }
+}
+
+async fn awaits_in_the_default(numbers: &gambol::chan::Receiver<i32>) -> i32 {
+    select! {
+        cell = async { pending::<Rc<i32>>().await } => *cell,
+        mut got = numbers.recv() => {
+            yield_now().await;
+            got.take().unwrap_or(0)
+        }
+        default => {
+            yield_now().await;
+            -1
+        }
+    }
+}
+
+#[gambol::test]
+async fn a_handler_that_awaits_is_send_whatever_comes_of_other_arms() {
+    fn is_send<T: Send>(it: T) -> T {
+        it
+    }
+    let (state, seen) = gambol::sync::watch::channel(1);
+    let (tx, rx) = gambol::chan::unbounded();
+    tx.send(5).await.unwrap();
+    assert_eq!(gambol::spawn(awaits_beside(seen.clone(), rx.clone())).await.unwrap(), 5);
+    assert_eq!(is_send(awaits_in_the_default(&rx)).await, -1);
+    tx.send(6).await.unwrap();
+    assert_eq!(is_send(awaits_in_the_default(&rx)).await, 6);
+    drop(tx);
+    assert_eq!(gambol::spawn(awaits_beside(seen.clone(), rx.clone())).await.unwrap(), 3);
+    state.send(2).unwrap();
+    assert_eq!(gambol::spawn(awaits_beside(seen, rx)).await.unwrap(), 2);
+}
+
+/// Borrows, and says when it is dropped.
+struct Guard<'a>(&'a mut Vec<&'static str>);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.push("drop");
+    }
+}
+
+#[gambol::test]
+async fn what_would_have_come_of_other_arms_borrows_nothing_in_a_handler() {
+    let mut seen = Vec::new();
+    for turn in 0..3 {
+        select! {
+            guard = async { Guard(&mut seen) }, if turn == 1 => guard.0.push("guard"),
+            () = ready(()), if turn != 1 => {
+                seen.push("handler");
+                yield_now().await;
+                seen.push("handler again");
+            }
+        }
+    }
+    assert_eq!(seen, ["handler", "handler again", "guard", "drop", "handler", "handler again"]);
+    let added = select! {
+        guard = async { pending::<Guard<'_>>().await.0.push("never"); Guard(&mut seen) } => guard.0.len(),
+        default => {
+            seen.push("default");
+            1
+        }
+    };
+    assert_eq!((added, seen.len()), (1, 7));
+}
+
+/// Writes its name when it is dropped.
+struct Says<'a>(&'a RefCell<Vec<&'static str>>, &'static str);
+
+impl Drop for Says<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().push(self.1);
+    }
+}
+
+#[gambol::test]
+async fn what_the_pattern_does_not_bind_is_dropped_after_the_handler() {
+    let log = RefCell::new(Vec::new());
+    let length = select! {
+        (_, bound, Says(_, name)) = async { (Says(&log, "left"), Says(&log, "bound"), Says(&log, "right")) } => {
+            yield_now().await;
+            log.borrow_mut().push("handler");
+            bound.1.len() + name.len()
+        }
+    };
+    log.borrow_mut().push("after");
+    assert_eq!(length, 10);
+    assert_eq!(*log.borrow(), ["handler", "bound", "left", "right", "after"]);
 }
 
 #[derive(Debug)]

@@ -1,8 +1,15 @@
 //! Time as a channel.
 
-use gambol::chan::TryRecvError;
+use futures::Stream;
+use gambol::chan::{Receiver, TryRecvError};
 use gambol::time::{Duration, Instant, after, ticker};
-use gambol::{block_on, select, sleep};
+use gambol::{block_on, runtime::Runtime, select, sleep};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+};
 
 const PERIOD: Duration = Duration::from_millis(3);
 
@@ -64,4 +71,58 @@ fn a_timer_goes_with_its_receivers() {
         assert!(gambol::runtime::Handle::current().metrics().timers_cancelled() >= cancelled + 2000);
         assert!(armed() >= before);
     });
+}
+
+/// On threads that are no workers the clock is read each time, and has always moved on by so little.
+#[test]
+fn a_ticker_that_is_faster_than_the_clock_hangs_nobody() {
+    for period in [Duration::from_nanos(1), Duration::from_nanos(700), Duration::from_micros(3)] {
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let ticks = ticker(period);
+            let mut last = Instant::now() - Duration::from_secs(1);
+            for _ in 0..20 {
+                let tick = ticks.recv_blocking().unwrap();
+                assert!(tick > last && tick <= Instant::now());
+                last = tick;
+            }
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("it hangs");
+    }
+}
+
+#[test]
+fn a_ticker_whose_last_receiver_goes_with_its_tick_leaves_no_timer() {
+    struct Drops(Mutex<Option<Receiver<Instant>>>, mpsc::Sender<()>);
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            let last = self.0.lock().unwrap().take();
+            drop(last);
+            let _ = self.1.send(());
+        }
+    }
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    runtime.block_on(async {
+        let mut ticks = ticker(Duration::from_millis(20));
+        let drops = Arc::new(Drops(Mutex::new(None), tell));
+        let mut last = drops.0.lock().unwrap();
+        let waker = Waker::from(drops.clone());
+        assert!(Pin::new(&mut ticks).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        *last = Some(ticks);
+    });
+    told.recv_timeout(Duration::from_secs(20)).unwrap();
+    runtime.block_on(gambol::spawn(async {})).unwrap();
+    let left = || {
+        let metrics = runtime.metrics();
+        metrics.timers_armed() - metrics.timers_cancelled() - metrics.timers_fired()
+    };
+    // The call that has dropped it may be at its end still; the next tick would be long after that.
+    let begin = Instant::now();
+    while left() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "its timer is there");
+        thread::yield_now();
+    }
+    assert_eq!(runtime.metrics().timers_armed(), 1, "armed again, for nobody");
 }

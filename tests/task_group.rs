@@ -16,6 +16,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Wake, Waker},
     thread,
 };
 
@@ -445,4 +446,263 @@ fn a_limit_of_zero_is_refused() {
 fn it_can_go_to_other_threads() {
     fn check<T: Send + Sync + 'static>() {}
     check::<Group>();
+}
+
+// ---- in bad company
+
+#[test]
+fn an_error_and_a_panic_at_once_are_one_failure() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let (mut errors, mut panics) = (0, 0);
+    for round in 0..300 {
+        let counts = Arc::new(Counts::default());
+        let outcomes = runtime.block_on(async {
+            let group = Group::new();
+            let gate = Arc::new(AtomicUsize::new(0));
+            for ends in [Ends::Error, Ends::Panic] {
+                let (gate, counts) = (gate.clone(), counts.clone());
+                group.spawn(async move {
+                    gate.fetch_add(1, Ordering::AcqRel);
+                    for _ in 0..1000 {
+                        if gate.load(Ordering::Acquire) == 2 {
+                            break;
+                        }
+                        yield_now().await;
+                    }
+                    work(&counts, round % 3, ends).await
+                });
+            }
+            group.spawn(work(&counts, 0, Ends::Never));
+            // Two who wait: one has the failure, whatever it is.
+            let wait = || catch(timeout(PATIENCE, group.wait()));
+            let (one, other) = gambol::join!(wait(), wait());
+            assert_eq!(counts.alive.load(Ordering::Acquire), 0);
+            group.spawn(work(&counts, 0, Ends::Error));
+            assert!(matches!(catch(group.wait()).await, Ok(Ok(()))), "it was told already");
+            [one, other]
+        });
+        let failures: Vec<_> = outcomes.into_iter().filter(|outcome| !matches!(outcome, Ok(Ok(Ok(()))))).collect();
+        match &failures[..] {
+            [Ok(outcome)] => {
+                assert_eq!(outcome.expect("somebody is left"), Err("failed"));
+                errors += 1;
+            }
+            [Err(payload)] => {
+                assert_eq!(payload.downcast_ref(), Some(&"on purpose"));
+                panics += 1;
+            }
+            _ => panic!("{} failures", failures.len()),
+        }
+    }
+    assert_eq!(errors + panics, 300);
+}
+
+/// Who lets go of the group last.
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    Member,
+    DropOfAMember,
+    Queued,
+    Waker,
+}
+
+#[test]
+fn a_group_may_be_dropped_by_those_who_belong_to_it() {
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        for last in [Last::Member, Last::DropOfAMember, Last::Queued, Last::Waker] {
+            for limit in [1, 3, usize::MAX] {
+                runtime.block_on(dropped_by(last, limit));
+            }
+        }
+    }
+}
+
+async fn dropped_by(last: Last, limit: usize) {
+    struct Drops(Mutex<Option<Group>>);
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            // It is ours now to abort all, us included.
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+    let counts = Arc::new(Counts::default());
+    let group = Group::with_limit(limit);
+    let context = group.context().clone();
+    let drops = Arc::new(Drops(Mutex::new(None)));
+    let guard = || Guard(counts.clone());
+    let mut expected = 4;
+    match last {
+        Last::Member => {
+            let (own, guard) = (drops.clone(), guard());
+            group.spawn(async move {
+                let _guard = guard;
+                until(|| own.0.lock().unwrap().is_some()).await;
+                let group = own.0.lock().unwrap().take();
+                drop(group);
+                pending().await
+            });
+        }
+        Last::DropOfAMember => {
+            let (own, guard) = (drops.clone(), guard());
+            group.spawn(async move {
+                let (_own, _guard) = (own, guard);
+                for _ in 0..10 {
+                    yield_now().await;
+                }
+                Err("failed")
+            });
+        }
+        Last::Queued => {
+            let (own, guard) = (drops.clone(), guard());
+            group.spawn(work(&counts, 2, Ends::Error));
+            group.spawn(async move {
+                let (_own, _guard) = (own, guard);
+                pending().await
+            });
+            expected += 1;
+        }
+        Last::Waker => {
+            let mut waits = Box::pin(group.context().cancelled_owned());
+            let waker = Waker::from(drops.clone());
+            assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+            group.spawn(async move {
+                let _waits = waits;
+                yield_now().await;
+                Err("failed")
+            });
+            expected -= 1;
+        }
+    }
+    for _ in 0..3 {
+        group.spawn(work(&counts, 0, Ends::Never));
+    }
+    *drops.0.lock().unwrap() = Some(group);
+    drop(drops);
+    until(|| counts.dropped() == expected).await;
+    assert!(context.is_cancelled(), "{last:?} {limit}");
+}
+
+#[test]
+fn a_group_moves_from_runtime_to_runtime_and_to_none() {
+    for limit in [1, 2, 8] {
+        let counts = Arc::new(Counts::default());
+        let group = Arc::new(Group::with_limit(limit));
+        let runtimes: Vec<Runtime> = (0..2).map(|_| Runtime::builder().workers(1).build().unwrap()).collect();
+        for runtime in &runtimes {
+            runtime.block_on(async {
+                for n in 0..20 {
+                    group.spawn(work(&counts, n % 5, Ends::Ok));
+                }
+            });
+        }
+        for _ in 0..20 {
+            group.spawn(work(&counts, 1, Ends::Ok));
+        }
+        assert_eq!(runtimes[1].block_on(timeout(PATIENCE, group.wait())), Ok(Ok(())));
+        assert_eq!((counts.dropped(), counts.alive.load(Ordering::Acquire)), (60, 0));
+        assert!(counts.most.load(Ordering::Acquire) <= limit);
+        // It is good still, when those are gone.
+        drop(runtimes);
+        group.spawn(work(&counts, 1, Ends::Ok));
+        assert_eq!(futures::executor::block_on(group.wait()), Ok(()));
+    }
+}
+
+#[gambol::test]
+async fn an_aborted_group_takes_nobody_and_ends() {
+    let counts = Arc::new(Counts::default());
+    for limit in [1, 8] {
+        let group = Group::with_limit(limit);
+        for _ in 0..4 {
+            group.spawn(work(&counts, 1, Ends::Never));
+        }
+        group.abort_all();
+        group.abort_all();
+        let before = counts.dropped();
+        group.spawn(work(&counts, 0, Ends::Panic));
+        assert_eq!(counts.dropped(), before + 1, "not at once");
+        assert!(group.try_spawn(work(&counts, 0, Ends::Error)).is_err());
+        for polls in 0..3 {
+            let _ = at_most(polls, group.wait()).await;
+        }
+        timeout(PATIENCE, group.wait()).await.unwrap().unwrap();
+        assert!(group.is_empty() && group.context().is_cancelled());
+    }
+    assert_eq!(counts.dropped(), 12);
+    assert_eq!(counts.alive.load(Ordering::Acquire), 0);
+}
+
+/// A member that sits in its poll is not interrupted, and holds up nobody but who waits for it.
+#[test]
+fn a_member_that_does_not_yield_ends_after_its_turn() {
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let counts = Arc::new(Counts::default());
+        let group = Group::new();
+        let sits = Arc::new(AtomicUsize::new(0));
+        let own = sits.clone();
+        group.spawn(async move {
+            own.store(1, Ordering::Release);
+            let _ = told.recv();
+            pending().await
+        });
+        until(|| sits.load(Ordering::Acquire) == 1).await;
+        for _ in 0..5 {
+            group.spawn(work(&counts, 3, Ends::Never));
+        }
+        group.spawn(work(&counts, 3, Ends::Error));
+        until(|| counts.dropped() == 6).await;
+        assert_eq!(group.len(), 1);
+        assert_eq!(at_most(1, group.wait()).await, None);
+        drop(tell);
+        assert_eq!(timeout(PATIENCE, group.wait()).await, Ok(Err("failed")));
+    });
+}
+
+#[test]
+fn a_long_queue_that_ends_does_not_recurse() {
+    const MANY: usize = 20_000;
+    /// What becomes of the queue.
+    #[derive(Clone, Copy, Debug)]
+    enum Queue {
+        Runs,
+        Fails,
+        LosesItsRuntime,
+    }
+    for queue in [Queue::Runs, Queue::Fails, Queue::LosesItsRuntime] {
+        let runtime = Runtime::builder().workers(1).stack_size(128 << 10).build().unwrap();
+        let counts = Arc::new(Counts::default());
+        let group = Arc::new(Group::with_limit(1));
+        runtime.block_on(async {
+            let first = match queue {
+                Queue::Runs => Ends::Ok,
+                Queue::Fails => Ends::Error,
+                Queue::LosesItsRuntime => Ends::Never,
+            };
+            group.spawn(work(&counts, 3, first));
+            for _ in 1..MANY {
+                group.spawn(work(&counts, 0, Ends::Ok));
+            }
+            if !matches!(queue, Queue::LosesItsRuntime) {
+                assert_eq!(group.wait().await.is_ok(), matches!(queue, Queue::Runs));
+            }
+        });
+        drop(runtime);
+        wait_for(|| counts.dropped() == MANY);
+    }
+}
+
+fn wait_for(done: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < PATIENCE, "it does not come");
+        thread::yield_now();
+    }
 }

@@ -6,7 +6,8 @@ use std::{fmt, mem, sync::Arc};
 /// Ends the context that it came with, and all below that; see [`Context::with_cancel`](super::Context::with_cancel).
 ///
 /// Dropping it does not end the context, which then ends with its parent, or not at all. To have it end with a block,
-/// whichever way that is left, make a [`drop_guard`](Self::drop_guard).
+/// whichever way that is left, make a [`drop_guard`](Self::drop_guard). It keeps the context's values, as a clone of the context
+/// does.
 ///
 /// ```
 /// use gambol::context::Context;

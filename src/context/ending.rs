@@ -13,6 +13,7 @@
 //! 1. Under the lock of its top, see that there is no cause; write it; take out all children and all wakers.
 //! 2. Release the lock, disarm the alarm, and put the children on a list. While there is one on it, do 1 with it as the top.
 //! 3. Wake all. So nobody who is woken finds somebody further down in the tree who has not ended.
+//! 4. Drop those whose last reference was the one of 2. A panic of what dies with them ends there.
 //!
 //! To be born:
 //! 1. Make the child, with the parent in its hand.
@@ -37,14 +38,15 @@
 //! Both lists are loops, not recursions: a chain may be as long as memory allows. A list of the children through themselves
 //! was left: it saves the slab, and costs a lock of the parent for each neighbour that is looked at.
 
-use super::{Cause, slab::Slab};
+use super::{Cause, slab::Slab, values::Values};
 use crate::time::{
     Instant,
     alarm::{Alarm, OnAlarm, Set},
 };
 use gambol_executor::wake;
 use std::{
-    fmt,
+    fmt, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -67,6 +69,8 @@ pub(crate) struct Ending {
     deadline: Instant,
     /// If its own deadline is earlier than those above.
     alarm: Option<Alarm>,
+    /// What the context carries with which it was made. It stands here, and is nothing to us, because a context is one allocation then.
+    values: Option<Arc<Values>>,
 }
 
 #[derive(Default)]
@@ -94,16 +98,25 @@ const NONE: usize = usize::MAX;
 impl Ending {
     /// A child of `parent`, without a deadline of its own.
     pub(crate) fn new(parent: Option<Arc<Ending>>) -> Arc<Ending> {
+        Ending::with_values(parent, None)
+    }
+
+    /// As above; it carries something.
+    pub(super) fn with_values(parent: Option<Arc<Ending>>, values: Option<Arc<Values>>) -> Arc<Ending> {
         let deadline = parent.as_ref().map_or(Instant::NEVER, |parent| parent.deadline);
-        Arc::new(Ending::with(parent, deadline, None)).born()
+        Arc::new(Ending::with(parent, deadline, None, values)).born()
     }
 
     /// A child of `parent` that ends at `deadline`, which is earlier than that of the parent.
-    pub(crate) fn with_deadline(parent: Option<Arc<Ending>>, deadline: Instant) -> Arc<Ending> {
+    pub(super) fn with_deadline(
+        parent: Option<Arc<Ending>>,
+        deadline: Instant,
+        values: Option<Arc<Values>>,
+    ) -> Arc<Ending> {
         let ending = Arc::new_cyclic(|me: &Weak<Ending>| {
             // Without an alarm if it is too late for one.
             let alarm = (deadline > Instant::now()).then(|| Alarm::new(me.clone()));
-            Ending::with(parent, deadline, alarm)
+            Ending::with(parent, deadline, alarm, values)
         });
         let ending = ending.born();
         let armed = match &ending.alarm {
@@ -119,7 +132,12 @@ impl Ending {
         ending
     }
 
-    fn with(parent: Option<Arc<Ending>>, deadline: Instant, alarm: Option<Alarm>) -> Ending {
+    fn with(
+        parent: Option<Arc<Ending>>,
+        deadline: Instant,
+        alarm: Option<Alarm>,
+        values: Option<Arc<Values>>,
+    ) -> Ending {
         Ending {
             ended: AtomicBool::new(false),
             state: Mutex::default(),
@@ -127,6 +145,7 @@ impl Ending {
             place: AtomicUsize::new(NONE),
             deadline,
             alarm,
+            values,
         }
     }
 
@@ -162,20 +181,27 @@ impl Ending {
         self.ended.load(Ordering::Acquire)
     }
 
+    pub(super) fn values(&self) -> Option<&Arc<Values>> {
+        self.values.as_ref()
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         (self.deadline != Instant::NEVER).then_some(self.deadline)
     }
 
     /// Ends it and all below it, unless it has ended already.
-    pub(crate) fn end(self: &Arc<Self>, cause: Cause) {
-        let (mut list, mut wakers) = (Vec::new(), Vec::new());
+    pub(crate) fn end(&self, cause: Cause) {
+        let (mut list, mut wakers, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         self.end_one(&cause, &mut list, &mut wakers);
         while let Some(next) = list.pop() {
             if let Some(child) = next.upgrade() {
                 child.end_one(&cause, &mut list, &mut wakers);
+                // The last reference may be ours now. What dies with it is somebody else's code, which waits for its turn.
+                dead.extend(Arc::into_inner(child));
             }
         }
         wakers.into_iter().for_each(wake);
+        dead.into_iter().for_each(drop_contained);
     }
 
     /// Step 1 of an end, and what 2 does with the one.
@@ -252,6 +278,15 @@ impl Ending {
         let waker = (!self.has_ended()).then(|| state.waiters().remove(place));
         drop(state);
         drop(waker);
+    }
+}
+
+/// Drops a value; panics end here, also those of the payloads' own drops.
+fn drop_contained<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value)))
+        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        mem::forget(second);
     }
 }
 

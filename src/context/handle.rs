@@ -1,7 +1,8 @@
 //! The context itself: what ends it, and what it carries.
 //!
-//! It is one word: null, or an `Arc` of an [`Inner`], which is made once and never changed. That `Arc` is also what `spawn`
-//! hands on (`gambol_executor::Heritage`), so entering a scope allocates nothing and inheriting costs a clone.
+//! It is nothing, or an `Arc` of what is made once and never changed: an [`Ending`], in which the values stand as well, or a
+//! [`Carries`], for a context that adds values to an ending that has others. That `Arc` is also what `spawn` hands on
+//! (`gambol_executor::Heritage`), so entering a scope allocates nothing and inheriting costs a clone.
 
 use super::{Cancelled, CancelledOwned, Canceller, Cause, Run, Scope, ending::Ending, values::Values};
 use crate::time::{Duration, Instant};
@@ -35,13 +36,19 @@ use std::{fmt, sync::Arc};
 /// only a value, or a deadline that is no earlier than its parent's, takes no place in the tree. Cancelling takes time in
 /// proportion to what is below in the tree, and dropping takes constant time; neither recurses.
 #[derive(Clone, Default)]
-pub struct Context(Option<Arc<Inner>>);
+pub struct Context(Option<Inner>);
 
 /// Not the background.
-struct Inner {
+#[derive(Clone)]
+enum Inner {
+    Ends(Arc<Ending>),
+    Carries(Arc<Carries>),
+}
+
+struct Carries {
     /// None: it does not end.
     ending: Option<Arc<Ending>>,
-    values: Option<Arc<Values>>,
+    values: Arc<Values>,
 }
 
 impl Context {
@@ -53,13 +60,19 @@ impl Context {
     /// The context whose scope this code runs in: that of the innermost [`scope`](Self::scope), or the one that its task has
     /// inherited, or else the background.
     pub fn current() -> Context {
-        look_at_heritage(|heritage| Context(heritage.and_then(|heritage| Arc::downcast(heritage.clone()).ok())))
+        look_at_heritage(|heritage| {
+            let inner = |heritage: &Heritage| match Arc::downcast(heritage.clone()) {
+                Ok(ending) => Some(Inner::Ends(ending)),
+                Err(other) => other.downcast().ok().map(Inner::Carries),
+            };
+            Context(heritage.and_then(inner))
+        })
     }
 
     /// A child that the [`Canceller`] ends.
     pub fn with_cancel(&self) -> (Context, Canceller) {
-        let ending = Ending::new(self.ending().cloned());
-        (self.with_ending(ending.clone()), Canceller::new(ending))
+        let ending = Ending::with_values(self.ending().cloned(), self.values().cloned());
+        (Context(Some(Inner::Ends(ending.clone()))), Canceller::new(ending))
     }
 
     /// A child that ends after `delay` by itself, with a cause whose [`is_timeout`](Cause::is_timeout) is true.
@@ -79,7 +92,8 @@ impl Context {
         if deadline >= parents {
             return self.clone();
         }
-        self.with_ending(Ending::with_deadline(self.ending().cloned(), deadline))
+        let ending = Ending::with_deadline(self.ending().cloned(), deadline, self.values().cloned());
+        Context(Some(Inner::Ends(ending)))
     }
 
     /// The same with a value, which hides that of an outer context of the same type. It ends as this one does.
@@ -87,19 +101,19 @@ impl Context {
     /// Values are found by their type, so give each meaning a type of its own. They are for what goes with a request through
     /// code that need not know of it, and no replacement for arguments.
     pub fn with_value<V: Send + Sync + 'static>(&self, value: V) -> Context {
-        let values = Values::new(value, self.inner().and_then(|inner| inner.values.clone()));
-        Context(Some(Arc::new(Inner { ending: self.ending().cloned(), values: Some(values) })))
+        let values = Values::new(value, self.values().cloned());
+        Context(Some(Inner::Carries(Arc::new(Carries { ending: self.ending().cloned(), values }))))
     }
 
     /// The same values in a context that does not end: for work that goes on after the request that has started it.
     pub fn without_cancel(&self) -> Context {
-        let Some(values) = self.inner().and_then(|inner| inner.values.clone()) else { return Context::background() };
-        Context(Some(Arc::new(Inner { ending: None, values: Some(values) })))
+        let Some(values) = self.values().cloned() else { return Context::background() };
+        Context(Some(Inner::Carries(Arc::new(Carries { ending: None, values }))))
     }
 
     /// A clone of the innermost value of this type, if there is one.
     pub fn value<V: Clone + Send + Sync + 'static>(&self) -> Option<V> {
-        Values::find(self.inner().and_then(|inner| inner.values.as_deref())).cloned()
+        Values::find(self.values().map(|values| &**values)).cloned()
     }
 
     /// Whether it has ended.
@@ -167,30 +181,36 @@ impl Context {
         Run::new(self.ending().cloned(), self.scope(future))
     }
 
-    fn inner(&self) -> Option<&Inner> {
-        self.0.as_deref()
-    }
-
     fn ending(&self) -> Option<&Arc<Ending>> {
-        self.inner()?.ending.as_ref()
+        match self.0.as_ref()? {
+            Inner::Ends(ending) => Some(ending),
+            Inner::Carries(carries) => carries.ending.as_ref(),
+        }
     }
 
-    fn with_ending(&self, ending: Arc<Ending>) -> Context {
-        let values = self.inner().and_then(|inner| inner.values.clone());
-        Context(Some(Arc::new(Inner { ending: Some(ending), values })))
+    fn values(&self) -> Option<&Arc<Values>> {
+        match self.0.as_ref()? {
+            Inner::Ends(ending) => ending.values(),
+            Inner::Carries(carries) => Some(&carries.values),
+        }
     }
 
     /// For the executor.
     pub(crate) fn heritage(&self) -> Option<Heritage> {
-        self.0.clone().map(|inner| inner as Heritage)
+        Some(match self.0.clone()? {
+            Inner::Ends(ending) => ending,
+            Inner::Carries(carries) => carries,
+        })
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(inner) = self.inner() else { return f.write_str("Context(background)") };
+        if self.0.is_none() {
+            return f.write_str("Context(background)");
+        }
         let mut out = f.debug_struct("Context");
-        out.field("cause", &self.cause()).field("deadline", &self.deadline()).field("ends", &inner.ending.is_some());
+        out.field("cause", &self.cause()).field("deadline", &self.deadline()).field("ends", &self.ending().is_some());
         out.finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@
 use std::{any::Any, sync::Arc};
 
 /// A value, and those around it.
-pub(super) struct Values {
+pub(crate) struct Values {
     value: Box<dyn Any + Send + Sync>,
     /// Taken when it dies.
     outer: Option<Arc<Values>>,

@@ -14,7 +14,7 @@ use std::{convert::Infallible, pin::Pin, ptr, task::Context};
 /// Some arms, each of which may be disabled. What is said of a single one stands at [`Arm`].
 pub trait Arms {
     /// What comes of one of them.
-    type Output;
+    type Output: Outcome;
 
     /// What the select keeps beside them.
     type Lines: Lines;
@@ -133,7 +133,41 @@ pub enum Out<R, T> {
     /// It came of one of them.
     Rest(R),
     /// It came of the one more.
-    This(T),
+    This(Came<T>),
+}
+
+/// What came of one arm. It is wrapped, since to rustc an expression of the type `!` ends the code that it stands in.
+#[derive(Debug)]
+pub struct Came<T>(pub T);
+
+/// What came of one of some arms.
+pub trait Outcome {
+    /// Of which. For n arms it is an enum of n values in a byte.
+    type Which;
+
+    /// Says of which.
+    fn which(&self) -> Self::Which;
+}
+
+impl Outcome for Infallible {
+    type Which = Infallible;
+
+    #[inline]
+    fn which(&self) -> Infallible {
+        *self
+    }
+}
+
+impl<R: Outcome, T> Outcome for Out<R, T> {
+    type Which = Out<R::Which, ()>;
+
+    #[inline]
+    fn which(&self) -> Self::Which {
+        match self {
+            Out::Rest(rest) => Out::Rest(rest.which()),
+            Out::This(_) => Out::This(Came(())),
+        }
+    }
 }
 
 impl<L: Arms, A: Arm> Arms for And<L, A> {
@@ -147,7 +181,7 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>, how: How) -> Option<Look<Self::Output>> {
         let this = self.project();
         if index + 1 == Self::LEN {
-            Some(this.arm.as_pin_mut()?.poll(cx, how).map(Out::This))
+            Some(this.arm.as_pin_mut()?.poll(cx, how).map(|output| Out::This(Came(output))))
         } else {
             Some(this.rest.poll_arm(index, cx, how)?.map(Out::Rest))
         }
@@ -175,7 +209,7 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
         // SAFETY: the caller's promise, for this arm and for those.
         unsafe {
             if index + 1 == Self::LEN {
-                Some(Out::This(this.arm.as_pin_mut()?.try_held(how, owed)?))
+                Some(Out::This(Came(this.arm.as_pin_mut()?.try_held(how, owed)?)))
             } else {
                 Some(Out::Rest(this.rest.try_held(index, how, owed)?))
             }
@@ -221,7 +255,7 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     fn claimed(self: Pin<&mut Self>, index: usize) -> Option<Self::Output> {
         let this = self.project();
         if index + 1 == Self::LEN {
-            Some(Out::This(this.arm.as_pin_mut()?.claimed()?))
+            Some(Out::This(Came(this.arm.as_pin_mut()?.claimed()?)))
         } else {
             Some(Out::Rest(this.rest.claimed(index)?))
         }

@@ -6,18 +6,25 @@
 //!
 //! `__select!` takes one arm per step, and so reaches 64 within rustc's usual limit of 128 steps. It carries along:
 //!
-//! - two names, which are passed from step to step because each step's own names are strangers to the others;
+//! - three names, which are passed from step to step because each step's own names are strangers to the others;
 //! - the order; the handlers of `default` and `else`, in brackets, once they were there;
 //! - the number of arms so far, as `((0 + 1) + 1)`;
 //! - the arms so far, as one expression that holds them all;
-//! - for each arm: the pattern of what comes of all arms, when it comes of this one; its number; its condition; its handler.
+//! - for each arm: the pattern of what comes of all arms, when it comes of this one, once with the arm's own pattern and once with a name in
+//!   its place; its own pattern; its number; its condition; its handler.
 //!
 //! Each further arm wraps the expression and the patterns that are there once more. They pass as single trees of tokens, so this costs a
 //! few tokens per arm and step.
 //!
 //! A pattern stands twice in the result. First as a question, whether it takes what came: an arm of a `match` whose guard notes
 //! that it was asked and says no, so that nothing is moved or bound whatever the pattern does, and the value can be passed on as it is.
-//! And then in the `match` with the handlers, where the answer is known to be yes.
+//! And then before the handler, where the answer is known to be yes.
+//!
+//! While a handler runs, there is nothing but what came of its own arm. One `match` over what comes of all arms, with the handlers in
+//! it, would be shorter, and would keep a variable of all their types: across an `.await` in a handler all of them would need to be
+//! `Send`, and what one of them borrows, if it has a destructor, would be borrowed in every handler. So the `match` with the handlers is
+//! over the number of the arm, in the shape that what comes has; and the value is first moved, as a whole, into the block of its handler,
+//! since rustc takes a variable that was moved out of in part, or borrowed, to be there still.
 
 /// Waits for several futures at once; goes on with the first that is ready and drops the others.
 ///
@@ -55,6 +62,8 @@
 /// 4. All futures are dropped, in the order of the source. So a handler may use, mutably too, what they had borrowed.
 /// 5. The handler runs, in place: `?`, `return`, `break`, `continue` and `.await` do what they do outside. All handlers are of the same
 ///    type, and what the pattern does not bind is dropped after the handler, both as in a `match`.
+///    A handler that awaits holds only what came of its own arm, so what the other arms would have yielded need not be `Send`
+///    for the whole to be.
 ///
 /// Temporary values in an expression live until step 4, as in `expression.await`: a guard of a lock, say, is held for so
 /// long. In an arm with a condition they live until the expression has been evaluated; one that is needed for longer is reported by
@@ -179,10 +188,10 @@
 #[macro_export]
 macro_rules! select {
     (biased; $($arms:tt)*) => {
-        $crate::__select! { @list {taken guards} {InTurn} [] [] (0) ($crate::__private::select::Nil) [] $($arms)* }
+        $crate::__select! { @list {taken guards value} {InTurn} [] [] (0) ($crate::__private::select::Nil) [] $($arms)* }
     };
     ($($arms:tt)*) => {
-        $crate::__select! { @list {taken guards} {Shuffled} [] [] (0) ($crate::__private::select::Nil) [] $($arms)* }
+        $crate::__select! { @list {taken guards value} {Shuffled} [] [] (0) ($crate::__private::select::Nil) [] $($arms)* }
     };
 }
 
@@ -196,26 +205,26 @@ macro_rules! __select {
     (@list $names:tt $order:tt [] [] $count:tt $list:tt $arms:tt) => {
         $crate::__select! {
             @run $names $order run $count $list $arms
-            [$crate::__private::select::Taken::Else => $crate::__private::select::all_disabled(),]
+            [{ ($crate::__private::select::Taken::Else) ($crate::__private::select::all_disabled()) }]
         }
     };
     (@list $names:tt $order:tt [] [$else:tt] $count:tt $list:tt $arms:tt) => {
         $crate::__select! {
-            @run $names $order run $count $list $arms [$crate::__private::select::Taken::Else => $else,]
+            @run $names $order run $count $list $arms [{ ($crate::__private::select::Taken::Else) $else }]
         }
     };
     (@list $names:tt $order:tt [$default:tt] [] $count:tt $list:tt $arms:tt) => {
         $crate::__select! {
             @run $names $order run_now $count $list $arms
-            [$crate::__private::select::Taken::Default | $crate::__private::select::Taken::Else => $default,]
+            [{ ($crate::__private::select::Taken::Default | $crate::__private::select::Taken::Else) $default }]
         }
     };
     (@list $names:tt $order:tt [$default:tt] [$else:tt] $count:tt $list:tt $arms:tt) => {
         $crate::__select! {
             @run $names $order run_now $count $list $arms
             [
-                $crate::__private::select::Taken::Default => $default,
-                $crate::__private::select::Taken::Else => $else,
+                { ($crate::__private::select::Taken::Default) $default }
+                { ($crate::__private::select::Taken::Else) $else }
             ]
         }
     };
@@ -260,55 +269,79 @@ macro_rules! __select {
     // An arm. Its handler is a single tree of tokens, or a block without a comma, or an expression. The first is there for what is an
     // expression in somebody's macro that calls this: to rustc it might begin a block, but then is none.
     (
-        @list {$taken:ident $guards:ident} $order:tt [] [] $count:tt $list:tt [$({ $path:tt $arm:tt $guard:tt $body:tt })*]
+        @list {$taken:ident $guards:ident $value:ident} $order:tt [] [] $count:tt $list:tt
+        [$({ $path:tt $place:tt $own:tt $arm:tt $guard:tt $body:tt })*]
         $pattern:pat = $future:expr $(, if $condition:expr)? => $handler:tt $(, $($rest:tt)*)?
     ) => {
         $crate::__select! {
-            @list {$taken $guards} $order [] [] ($count + 1)
+            @list {$taken $guards $value} $order [] [] ($count + 1)
             (
                 $crate::__private::select::And::new(
                     $list, $crate::__select!(@arm $guards $count [$($condition)?] $future)
                 )
             )
             [
-                $({ ($crate::__private::select::Out::Rest $path) $arm $guard $body })*
-                { ($crate::__private::select::Out::This($pattern)) $count [$($condition)?] $handler }
+                $({
+                    ($crate::__private::select::Out::Rest $path) ($crate::__private::select::Out::Rest $place)
+                    $own $arm $guard $body
+                })*
+                {
+                    ($crate::__private::select::Out::This($crate::__private::select::Came($pattern)))
+                    ($crate::__private::select::Out::This($value))
+                    ($pattern) $count [$($condition)?] $handler
+                }
             ]
             $($($rest)*)?
         }
     };
     (
-        @list {$taken:ident $guards:ident} $order:tt [] [] $count:tt $list:tt [$({ $path:tt $arm:tt $guard:tt $body:tt })*]
+        @list {$taken:ident $guards:ident $value:ident} $order:tt [] [] $count:tt $list:tt
+        [$({ $path:tt $place:tt $own:tt $arm:tt $guard:tt $body:tt })*]
         $pattern:pat = $future:expr $(, if $condition:expr)? => $handler:block $($rest:tt)*
     ) => {
         $crate::__select! {
-            @list {$taken $guards} $order [] [] ($count + 1)
+            @list {$taken $guards $value} $order [] [] ($count + 1)
             (
                 $crate::__private::select::And::new(
                     $list, $crate::__select!(@arm $guards $count [$($condition)?] $future)
                 )
             )
             [
-                $({ ($crate::__private::select::Out::Rest $path) $arm $guard $body })*
-                { ($crate::__private::select::Out::This($pattern)) $count [$($condition)?] $handler }
+                $({
+                    ($crate::__private::select::Out::Rest $path) ($crate::__private::select::Out::Rest $place)
+                    $own $arm $guard $body
+                })*
+                {
+                    ($crate::__private::select::Out::This($crate::__private::select::Came($pattern)))
+                    ($crate::__private::select::Out::This($value))
+                    ($pattern) $count [$($condition)?] $handler
+                }
             ]
             $($rest)*
         }
     };
     (
-        @list {$taken:ident $guards:ident} $order:tt [] [] $count:tt $list:tt [$({ $path:tt $arm:tt $guard:tt $body:tt })*]
+        @list {$taken:ident $guards:ident $value:ident} $order:tt [] [] $count:tt $list:tt
+        [$({ $path:tt $place:tt $own:tt $arm:tt $guard:tt $body:tt })*]
         $pattern:pat = $future:expr $(, if $condition:expr)? => $handler:expr $(, $($rest:tt)*)?
     ) => {
         $crate::__select! {
-            @list {$taken $guards} $order [] [] ($count + 1)
+            @list {$taken $guards $value} $order [] [] ($count + 1)
             (
                 $crate::__private::select::And::new(
                     $list, $crate::__select!(@arm $guards $count [$($condition)?] $future)
                 )
             )
             [
-                $({ ($crate::__private::select::Out::Rest $path) $arm $guard $body })*
-                { ($crate::__private::select::Out::This($pattern)) $count [$($condition)?] $handler }
+                $({
+                    ($crate::__private::select::Out::Rest $path) ($crate::__private::select::Out::Rest $place)
+                    $own $arm $guard $body
+                })*
+                {
+                    ($crate::__private::select::Out::This($crate::__private::select::Came($pattern)))
+                    ($crate::__private::select::Out::This($value))
+                    ($pattern) $count [$($condition)?] $handler
+                }
             ]
             $($($rest)*)?
         }
@@ -333,15 +366,15 @@ macro_rules! __select {
 
     // All of it.
     (
-        @run {$taken:ident $guards:ident} {$order:ident} $run:ident $count:tt $list:tt
-        [$({ $path:tt $arm:tt [$($guard:tt)?] $handler:tt })*] [$($others:tt)*]
+        @run {$taken:ident $guards:ident $value:ident} {$order:ident} $run:ident $count:tt $list:tt
+        [$({ $path:tt $place:tt $own:tt $arm:tt [$($guard:tt)?] $handler:tt })*] [$({ $other:tt $instead:tt })*]
     ) => {{
         #[allow(unused_imports)]
         use $crate::__private::select::{AnyFuture as _, NoFuture as _};
         const _: () = ::std::assert!($count <= $crate::__private::select::MOST, "`select!` takes at most 64 arms");
         let $guards = 0u64 $($(| if $guard { 1 << $arm } else { 0 })?)*;
         let _ = $guards;
-        let $taken = $crate::__private::select::Select::<_, $crate::__private::select::$order<{ $count }>>::new$list
+        let ($guards, $taken) = $crate::__private::select::Select::<_, $crate::__private::select::$order<{ $count }>>::new$list
             .$run(|mut $taken| {
                 let mut $guards = false;
                 #[allow(unused_variables, unused_mut, unreachable_patterns)]
@@ -351,12 +384,29 @@ macro_rules! __select {
                 }
                 if $guards { ::std::option::Option::Some($taken) } else { ::std::option::Option::None }
             })
-            .await;
-        #[allow(unused_mut)]
-        let mut $taken = $taken;
-        match $taken {
-            $($crate::__private::select::Taken::Arm $path => $handler,)*
-            $($others)*
+            .await
+            .which();
+        match $guards {
+            $($crate::__private::select::Taken::Arm $place => {
+                // Here the name stands for a unit, and below for what came.
+                let _ = $value;
+                #[allow(unused_mut)]
+                let mut $taken = {
+                    let $taken = $taken;
+                    match $taken {
+                        $crate::__private::select::Taken::Arm $place => $value,
+                        _ => $crate::__private::select::not_taken(),
+                    }
+                };
+                #[allow(irrefutable_let_patterns)]
+                let $crate::__private::select::Came $own = $taken else { $crate::__private::select::not_taken() };
+                // Without the parentheses rustc finds a handler's braces unnecessary.
+                ($handler)
+            })*
+            $($other => {
+                $taken.let_go();
+                ($instead)
+            })*
             #[allow(unreachable_patterns)]
             _ => $crate::__private::select::not_taken(),
         }

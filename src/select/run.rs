@@ -24,7 +24,7 @@
 //! With something ready: one lock. When it has to wait: the locks of all channels, one clone of the waker for all of them; and for each arm
 //! that did not come true, one lock to leave its line. No allocation once the lines have had their length.
 
-use super::{Arms, How, Lines, Look, Order};
+use super::{Arms, How, Lines, Look, Order, Outcome};
 use crate::chan::{Claim, Owed, Shut, Word};
 use gambol_executor::{Reason, on_credit, park, spend};
 use pin_project_lite::pin_project;
@@ -47,6 +47,23 @@ pub enum Taken<T> {
     Default,
     /// All arms are disabled.
     Else,
+}
+
+impl<T: Outcome> Taken<T> {
+    /// Also says of which arm it is.
+    #[inline]
+    pub fn which(self) -> (Taken<T::Which>, Taken<T>) {
+        let which = match &self {
+            Taken::Arm(output) => Taken::Arm(output.which()),
+            Taken::Default => Taken::Default,
+            Taken::Else => Taken::Else,
+        };
+        (which, self)
+    }
+
+    /// For the handlers of `default` and `else`, as what did not come is not to be there while they run either.
+    #[inline]
+    pub fn let_go(self) {}
 }
 
 /// Some arms, and the order in which they are polled.

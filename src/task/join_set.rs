@@ -10,6 +10,7 @@ use gambol_executor::{Handle, unconstrained};
 use std::{
     fmt,
     future::poll_fn,
+    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
@@ -180,6 +181,53 @@ impl<T> JoinSet<T> {
     /// Lets all go on without the set, which is empty then.
     pub fn detach_all(&mut self) {
         drop(std::mem::take(&mut self.handles));
+    }
+}
+
+impl<T, E> JoinSet<Result<T, E>> {
+    /// Waits for all; their values in the order in which they ended. With the first error or panic the rest is aborted.
+    ///
+    /// What is aborted is waited for as well: when this is done, all futures of the set have been dropped. A closure of
+    /// [`spawn_blocking`](Self::spawn_blocking) that has begun runs to its end first. What comes of the rest is dropped.
+    ///
+    /// ```
+    /// # gambol::block_on(async {
+    /// let set: gambol::task::JoinSet<_> = ["1", "2", "x"].map(|text| async { text.parse::<i32>() }).into_iter().collect();
+    /// assert!(set.try_join_all().await.is_err());
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first error that a task has returned.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of a task, if that was the first failure, as [`TaskGroup::wait`](super::TaskGroup::wait). And when a task was
+    /// cancelled, by an [`AbortHandle`] or the end of its runtime: it has neither a value nor an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// It aborts what is left, and drops the values that it has.
+    pub async fn try_join_all(mut self) -> Result<Vec<T>, E> {
+        let mut values = Vec::with_capacity(self.len());
+        while let Some(outcome) = self.join_next().await {
+            let failure = match outcome {
+                Ok(Ok(value)) => {
+                    values.push(value);
+                    continue;
+                }
+                Ok(Err(error)) => Ok(error),
+                Err(error) => Err(error),
+            };
+            self.shutdown().await;
+            match failure {
+                Ok(error) => return Err(error),
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                Err(error) => panic!("{error}, and has nothing for try_join_all; where that may be, use join_next"),
+            }
+        }
+        Ok(values)
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! A call:
 //! 1. Under the alarm's lock, poll the sleep. If it is pending, the call was early: its runtime has gone away, or the time
-//!    was moved
-//!    meanwhile. The poll has armed it again, in another runtime if need be.
+//!    was moved meanwhile. The poll has armed it again, in another runtime if need be.
 //! 2. Release the lock, upgrade the `Weak`, call. What the call returns is the next time, and with it begins 1.
 //!
 //! No lock is held during the call, so it may set or drop its own alarm. A time that is over is called for in the same loop,
 //! and never by recursion.
+//!
+//! *The race*: the alarm is dropped while its call is under way, and may be so by the call, which may have been the last to know who
+//! is called. The drop leaves word under the lock, so that the next time is not set: there would be nobody to take it out.
 
 use super::{Instant, Sleep};
 use gambol_executor::unconstrained;
@@ -34,9 +36,16 @@ pub(crate) trait OnAlarm: Send + Sync + 'static {
 pub(crate) struct Alarm(Arc<Bell>);
 
 struct Bell {
-    /// Some: it is set.
-    sleep: Mutex<Option<Sleep>>,
+    state: Mutex<State>,
     target: Weak<dyn OnAlarm>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Some: it is set.
+    sleep: Option<Sleep>,
+    /// The alarm was dropped: it is not set any more.
+    over: bool,
 }
 
 /// What became of an alarm that was to be set.
@@ -52,7 +61,7 @@ pub(crate) enum Set {
 impl Alarm {
     /// Calls `target` when it is set.
     pub(crate) fn new(target: Weak<dyn OnAlarm>) -> Alarm {
-        Alarm(Arc::new(Bell { sleep: Mutex::new(None), target }))
+        Alarm(Arc::new(Bell { state: Mutex::default(), target }))
     }
 
     /// Sets or moves it. A call for an earlier time may be under way.
@@ -62,7 +71,7 @@ impl Alarm {
 
     /// Nobody will be called any more, but for a call that is under way.
     pub(crate) fn disarm(&self) {
-        let sleep = self.0.lock().take();
+        let sleep = self.0.lock().sleep.take();
         // Takes the timer out of the wheel, and drops the waker that stands there.
         drop(sleep);
     }
@@ -70,38 +79,43 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
+        self.0.lock().over = true;
         self.disarm();
     }
 }
 
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let deadline = self.0.lock().as_ref().map(Sleep::deadline);
+        let deadline = self.0.lock().sleep.as_ref().map(Sleep::deadline);
         f.debug_struct("Alarm").field("deadline", &deadline).finish()
     }
 }
 
 impl Bell {
-    fn lock(&self) -> MutexGuard<'_, Option<Sleep>> {
-        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(self: &Arc<Self>, deadline: Instant) -> Set {
-        let mut place = self.lock();
-        place.get_or_insert_with(|| Sleep::until(deadline)).reset(deadline);
-        match self.poll(&mut place) {
+        let mut state = self.lock();
+        if state.over {
+            // Only a call can come here, and its loop is to end.
+            return Set::Armed;
+        }
+        state.sleep.get_or_insert_with(|| Sleep::until(deadline)).reset(deadline);
+        match self.poll(&mut state) {
             Poll::Pending => Set::Armed,
             Poll::Ready(()) => Set::Passed,
         }
     }
 
     /// Arms the sleep anew if that is needed. Ready: its time has come, and it is gone.
-    fn poll(self: &Arc<Self>, place: &mut Option<Sleep>) -> Poll<()> {
-        let Some(sleep) = place else { return Poll::Pending };
+    fn poll(self: &Arc<Self>, state: &mut State) -> Poll<()> {
+        let Some(sleep) = &mut state.sleep else { return Poll::Pending };
         let waker = Waker::from(self.clone());
         let polled = unconstrained(|| Pin::new(sleep).poll(&mut Context::from_waker(&waker)));
         if polled.is_ready() {
-            *place = None;
+            state.sleep = None;
         }
         polled
     }
@@ -181,7 +195,7 @@ mod tests {
         let deadline = soon();
         assert_eq!(set(&called, deadline), Set::Armed);
         assert!(told.recv_timeout(PATIENCE).unwrap() >= deadline);
-        assert!(called.alarm.lock().unwrap().as_ref().unwrap().0.lock().is_none());
+        assert!(called.alarm.lock().unwrap().as_ref().unwrap().0.lock().sleep.is_none());
         drop(called);
         assert!(told.recv().is_err(), "it was called again");
     }
@@ -213,6 +227,24 @@ mod tests {
         told.recv_timeout(PATIENCE).unwrap();
         drop(called);
         assert!(told.recv().is_err());
+    }
+
+    #[test]
+    fn a_call_that_drops_its_alarm_sets_it_no_more() {
+        let (called, told) = called(|_, called| {
+            *called.alarm.lock().unwrap() = None;
+            Some(Instant::now())
+        });
+        let bell = Arc::downgrade(&called.alarm.lock().unwrap().as_ref().unwrap().0);
+        assert_eq!(set(&called, soon()), Set::Armed);
+        told.recv_timeout(PATIENCE).unwrap();
+        drop(called);
+        assert!(told.recv().is_err(), "it was called again");
+        let begin = std::time::Instant::now();
+        while bell.strong_count() > 0 {
+            assert!(begin.elapsed() < PATIENCE, "the wheel keeps the waker");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub fn after(delay: Duration) -> Receiver<Instant> {
 /// A channel that yields a moment every `period`, for the first time after one: Go's `time.Ticker`.
 ///
 /// It holds one tick. Those that come while it is there are left out, so a slow receiver gets fewer. Each is the moment at which it was
-/// due, a whole number of periods after the first. Dropping the receivers ends it; it ends in no other way.
+/// due, a whole number of periods after the first. Between two of them lie at least 50 microseconds, however short the period is; that
+/// is what timers are good for. Dropping the receivers ends it; it ends in no other way.
 /// [`interval`](super::interval) is cheaper where one task waits; its first tick comes at once, and it can make up for what was missed.
 ///
 /// # Panics
@@ -98,19 +99,42 @@ impl OnAlarm for Source {
                 return None;
             };
             let due = state.due;
-            // Full: the one before is still there.
-            state.due = due + period * periods(now.duration_since(due), period);
+            let stride = stride(period);
+            state.due = due + stride * steps(now.duration_since(due), stride);
             (state.sender.clone()?, due, state.due)
         };
         match sender.try_send(due) {
+            // Full: the one before is still there.
             Ok(()) | Err(TrySendError::Full(_)) => Some(next),
             Err(TrySendError::Closed(_)) => None,
         }
     }
 }
 
-/// How many periods it takes from a tick to the first one that is still to come, `late` after it.
-fn periods(late: Duration, period: Duration) -> u32 {
-    let whole = late.as_nanos() / period.as_nanos();
+/// The shortest time between two ticks: the slack that Linux allows itself with timers. A shorter one may be over by the time it was
+/// set, again and again, and whoever sets it would come to no end.
+const LEAST: Duration = Duration::from_micros(50);
+
+/// The time from one tick to the next: the period, or as many as are not too short.
+fn stride(period: Duration) -> Duration {
+    if period >= LEAST { period } else { period * steps(LEAST.saturating_sub(Duration::from_nanos(1)), period) }
+}
+
+/// How many strides it takes from a tick to the first one that is still to come, `late` after it.
+fn steps(late: Duration, stride: Duration) -> u32 {
+    let whole = late.as_nanos() / stride.as_nanos();
     u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stride_is_the_first_whole_number_of_periods_that_is_long_enough() {
+        for (period, expected) in [(1, 50_000), (7, 50_001), (30_000, 60_000), (49_999, 99_998), (50_000, 50_000)] {
+            assert_eq!(stride(Duration::from_nanos(period)), Duration::from_nanos(expected));
+        }
+        assert_eq!(stride(Duration::MAX), Duration::MAX);
+    }
 }
