@@ -38,7 +38,12 @@
 //! Both lists are loops, not recursions: a chain may be as long as memory allows. A list of the children through themselves
 //! was left: it saves the slab, and costs a lock of the parent for each neighbour that is looked at.
 
-use super::{Cause, slab::Slab, values::Values};
+use super::{
+    Cause,
+    slab::Slab,
+    sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
+    values::Values,
+};
 use crate::time::{
     Instant,
     alarm::{Alarm, OnAlarm, Set},
@@ -47,10 +52,7 @@ use gambol_executor::wake;
 use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, Weak},
     task::Waker,
 };
 
@@ -140,7 +142,7 @@ impl Ending {
     ) -> Ending {
         Ending {
             ended: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             parent,
             place: AtomicUsize::new(NONE),
             deadline,
@@ -235,7 +237,7 @@ impl Ending {
     /// Step 1 of a death; what step 2 goes on with.
     fn leave(&mut self) -> Option<Arc<Ending>> {
         let parent = self.parent.take()?;
-        let place = *self.place.get_mut();
+        let place = self.place.load(Ordering::Relaxed);
         if place != NONE && !parent.has_ended() {
             let mut state = parent.lock();
             let own = (!parent.has_ended()).then(|| state.children().remove(place));
