@@ -40,7 +40,7 @@
 
 use super::{
     Cause,
-    slab::Slab,
+    slab::{Places, Slab},
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
     values::Values,
 };
@@ -79,20 +79,20 @@ pub(crate) struct Ending {
 struct State {
     /// Written once, by whoever ends it.
     cause: Option<Cause>,
+    children: Places<Weak<Ending>>,
     /// Most have none, so they are made with the first.
-    children: Option<Box<Slab<Weak<Ending>>>>,
     waiters: Option<Box<Slab<Waker>>>,
 }
 
 impl State {
-    fn children(&mut self) -> &mut Slab<Weak<Ending>> {
-        self.children.get_or_insert_default()
-    }
-
     fn waiters(&mut self) -> &mut Slab<Waker> {
         self.waiters.get_or_insert_default()
     }
 }
+
+// With what an `Arc` and glibc's malloc add, 128 bytes: what is larger is much dearer to free.
+#[cfg(not(gambol_loom))]
+const _: () = assert!(size_of::<Ending>() <= 104);
 
 /// No place.
 const NONE: usize = usize::MAX;
@@ -157,7 +157,7 @@ impl Ending {
             let mut state = parent.lock();
             let inherited = state.cause.clone();
             if inherited.is_none() {
-                self.place.store(state.children().insert(Arc::downgrade(&self)), Ordering::Relaxed);
+                self.place.store(state.children.insert(Arc::downgrade(&self)), Ordering::Relaxed);
             }
             drop(state);
             if inherited.is_some() {
@@ -217,12 +217,10 @@ impl Ending {
         }
         state.cause = Some(cause.clone());
         self.ended.store(true, Ordering::Release);
-        let (children, waiters) = (state.children.take(), state.waiters.take());
+        let (children, waiters) = (mem::take(&mut state.children), state.waiters.take());
         drop(state);
         self.disarm();
-        if let Some(children) = children {
-            list.extend(children.into_all());
-        }
+        children.move_to(list);
         if let Some(waiters) = waiters {
             wakers.extend(waiters.into_all());
         }
@@ -240,7 +238,7 @@ impl Ending {
         let place = self.place.load(Ordering::Relaxed);
         if place != NONE && !parent.has_ended() {
             let mut state = parent.lock();
-            let own = (!parent.has_ended()).then(|| state.children().remove(place));
+            let own = (!parent.has_ended()).then(|| state.children.remove(place));
             drop(state);
             drop(own);
         }
@@ -315,7 +313,7 @@ impl fmt::Debug for Ending {
         // Somebody else's error is shown without the lock.
         out.field("cause", &self.cause()).field("deadline", &self.deadline());
         if let Ok(state) = self.state.try_lock() {
-            out.field("children", &state.children.as_ref().map_or(0, |children| children.len()))
+            out.field("children", &state.children.len())
                 .field("waiters", &state.waiters.as_ref().map_or(0, |waiters| waiters.len()));
         }
         out.finish()
@@ -327,7 +325,7 @@ mod tests {
     use super::*;
 
     fn children(ending: &Ending) -> usize {
-        ending.lock().children().len()
+        ending.lock().children.len()
     }
 
     #[test]
