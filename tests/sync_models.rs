@@ -1,4 +1,4 @@
-//! Models of the machines of the mutex and the semaphore, checked in every interleaving by loom:
+//! Models of the machines of the mutex, the semaphore and the read-write lock, checked in every interleaving by loom:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg gambol_loom" cargo test -p gambol --release --test sync_models
@@ -42,6 +42,9 @@ mod permits;
 #[path = "../src/sync/raw_mutex.rs"]
 mod raw_mutex;
 #[allow(dead_code, reason = "the models use a part")]
+#[path = "../src/sync/raw_rwlock.rs"]
+mod raw_rwlock;
+#[allow(dead_code, reason = "the models use a part")]
 #[path = "../src/sync/waiters.rs"]
 mod waiters;
 
@@ -50,6 +53,22 @@ mod threads {
         Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering, fence},
     };
+
+    pub(super) enum Reason {
+        Lock,
+    }
+
+    pub(super) fn park(_: Reason) {}
+
+    pub(super) struct Spent;
+
+    impl Spent {
+        pub(super) fn refund(self) {}
+    }
+
+    pub(super) fn spend(_: &mut std::task::Context<'_>) -> std::task::Poll<Spent> {
+        std::task::Poll::Ready(Spent)
+    }
 
     pub(super) fn discard<T>(unneeded: T) {
         drop(unneeded);
@@ -67,6 +86,7 @@ use loom::{
 };
 use permits::Permits;
 use raw_mutex::{Line, RawMutex};
+use raw_rwlock::{ALL, Asking, Has, Held, Lock, RawRwLock};
 use std::{
     future::poll_fn,
     pin::pin,
@@ -443,5 +463,121 @@ fn what_is_taken_away_was_there() {
 fn waits_or_is_refused(permits: &Permits) {
     if take(permits, 1).is_ok() {
         permits.give(1);
+    }
+}
+
+/// A read-write lock with something that a writer has alone.
+struct Shared {
+    raw: RawRwLock,
+    value: UnsafeCell<usize>,
+}
+
+// SAFETY: as for `Guarded`.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+impl Lock for Arc<Shared> {
+    fn raw(&self) -> &RawRwLock {
+        &self.raw
+    }
+}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared { raw: RawRwLock::new(mutex(), permits(ALL)), value: UnsafeCell::new(0) })
+    }
+}
+
+fn ask(lock: &Arc<Shared>, wants: Has) -> Held<Arc<Shared>> {
+    block_on(Asking::new(lock.clone(), wants, |held| held))
+}
+
+fn read(held: &Held<Arc<Shared>>) -> usize {
+    // SAFETY: there is a share, so no writer, which loom checks.
+    held.lock.value.with(|value| unsafe { *value })
+}
+
+fn write(held: &Held<Arc<Shared>>) {
+    // SAFETY: there are all shares, which loom checks.
+    held.lock.value.with_mut(|value| unsafe { *value += 1 });
+}
+
+fn is_free(lock: &Arc<Shared>) -> bool {
+    Held::try_new(lock.clone(), Has::Write).is_some()
+}
+
+/// To be feared: a reader beside the writer, or one that is forgotten when the writer becomes a reader.
+#[test]
+fn a_writer_is_alone_and_nobody_is_forgotten() {
+    for lowers in [Has::Read, Has::Upgradable, Has::Nothing] {
+        model(move || {
+            let lock = Shared::new();
+            let (reads, writes) = (lock.clone(), lock.clone());
+            let threads = [
+                thread::spawn(move || assert!(read(&ask(&reads, Has::Read)) <= 2)),
+                thread::spawn(move || write(&ask(&writes, Has::Write))),
+            ];
+            let mut held = ask(&lock, Has::Write);
+            write(&held);
+            held.lower(lowers);
+            if lowers != Has::Nothing {
+                assert!(read(&held) <= 2);
+            }
+            drop(held);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(is_free(&lock));
+        });
+    }
+}
+
+/// To be feared: somebody writes between a read and its upgrade.
+#[test]
+fn nobody_writes_between_a_read_and_its_upgrade() {
+    model(|| {
+        let lock = Shared::new();
+        let (reads, writes) = (lock.clone(), lock.clone());
+        let threads = [
+            thread::spawn(move || drop(ask(&reads, Has::Read))),
+            thread::spawn(move || write(&ask(&writes, Has::Write))),
+        ];
+        let held = ask(&lock, Has::Upgradable);
+        let before = read(&held);
+        let held = block_on(Asking::raise(held, Has::Write, |held| held));
+        assert_eq!(read(&held), before);
+        write(&held);
+        drop(held);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(is_free(&lock));
+    });
+}
+
+/// To be feared: one that waits for its turn, or for shares, goes away with what it has, or was just given.
+#[test]
+fn who_goes_away_leaves_the_lock_to_the_others() {
+    for wants in [Has::Read, Has::Upgradable, Has::Write] {
+        for waits in [Has::Read, Has::Write] {
+            model(move || {
+                let lock = Shared::new();
+                let (gives_up, other) = (lock.clone(), lock.clone());
+                let held = ask(&lock, Has::Write);
+                let threads = [
+                    thread::spawn(move || {
+                        let mut asking = Asking::new(gives_up, wants, |held| held);
+                        let mut cx = Context::from_waker(Waker::noop());
+                        for _ in 0..2 {
+                            if std::pin::Pin::new(&mut asking).poll(&mut cx).is_ready() {
+                                break;
+                            }
+                        }
+                    }),
+                    thread::spawn(move || drop(ask(&other, waits))),
+                ];
+                write(&held);
+                drop(held);
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert!(is_free(&lock));
+            });
+        }
     }
 }
