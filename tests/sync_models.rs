@@ -18,7 +18,9 @@
 //! | `enter` does not look at `CLOSED` | `closing_leaves_nobody_waiting` |
 //! | `give_under`: Relaxed for Release | `who_goes_away_passes_its_permits_on` |
 //! | `serve` stores Relaxed for Release | `who_goes_away_passes_its_permits_on` |
-//! | `try_take` refuses without the fence | `who_is_refused_sees_what_came_before_the_close` |
+//! | `try_take` refuses without the fence; `close`: Relaxed for Release | `who_is_refused_sees_what_came_before_the_close` |
+//! | `take_away` without the lock | `what_is_taken_away_was_there` |
+//! | `Permits::leave` gives back what was refused | `who_goes_away_from_what_is_closed_gives_nothing_back` |
 //! | `Permits::leave` keeps what was served | `who_goes_away_passes_its_permits_on` |
 //! | `Permits::leave` does not serve those behind | `who_goes_away_passes_its_permits_on` |
 //! | `try_lock`: Relaxed for Acquire | `two_who_lock_take_turns` |
@@ -29,6 +31,9 @@
 //! | `unlock` never looks at the line | `three_who_lock_take_turns` |
 //! | who comes in vain does not set `OWES` | `three_who_lock_take_turns` |
 //! | who was called locks without `OWES`, with others in line | `three_who_lock_take_turns` |
+//! | who gets in line sets `OWES` while somebody is called | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
+//! | who locks sets `OWES` while somebody is called | `one_is_called_at_a_time` |
+//! | `Asking` is dropped and does not leave the line of the shares | `who_goes_away_leaves_the_lock_to_the_others` |
 //! | who was called stays `Called` when he has come | `three_who_lock_take_turns` |
 //! | who was called goes away and calls nobody | `who_goes_away_passes_the_lock_on` |
 //! | the lock is handed over without `OWES`, with others in line | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
@@ -261,6 +266,35 @@ fn who_comes_in_vain_is_not_forgotten() {
                 mutex.count();
                 mutex.raw.unlock();
             }
+        }
+        thread.join().unwrap();
+        assert!(mutex.raw.try_lock());
+    });
+}
+
+/// To be feared: one locks on the long way while somebody is called, and calls another one when it unlocks.
+#[test]
+fn one_is_called_at_a_time() {
+    model(|| {
+        let mutex = Guarded::new();
+        let (mut first, mut second) = (None, None);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(mutex.raw.try_lock());
+        assert!(mutex.raw.poll_lock(&mut first, &mut cx).is_pending());
+        assert!(mutex.raw.poll_lock(&mut second, &mut cx).is_pending());
+        mutex.raw.unlock();
+        // The first is called. The thread finds the lock taken, and then free.
+        assert!(mutex.raw.try_lock());
+        let other = mutex.clone();
+        let thread = thread::spawn(move || other.lock_and_count());
+        mutex.count();
+        mutex.raw.unlock();
+        for place in [&mut first, &mut second] {
+            while mutex.raw.poll_lock(place, &mut cx).is_pending() {
+                thread::yield_now();
+            }
+            mutex.count();
+            mutex.raw.unlock();
         }
         thread.join().unwrap();
         assert!(mutex.raw.try_lock());
