@@ -1,4 +1,4 @@
-//! Models of the machines of the mutex and the semaphore, checked in every interleaving by loom:
+//! Models of the machines of the mutex, the semaphore and the read-write lock, checked in every interleaving by loom:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg gambol_loom" cargo test -p gambol --release --test sync_models
@@ -18,7 +18,9 @@
 //! | `enter` does not look at `CLOSED` | `closing_leaves_nobody_waiting` |
 //! | `give_under`: Relaxed for Release | `who_goes_away_passes_its_permits_on` |
 //! | `serve` stores Relaxed for Release | `who_goes_away_passes_its_permits_on` |
-//! | `try_take` refuses without the fence | `who_is_refused_sees_what_came_before_the_close` |
+//! | `try_take` refuses without the fence; `close`: Relaxed for Release | `who_is_refused_sees_what_came_before_the_close` |
+//! | `take_away` without the lock | `what_is_taken_away_was_there` |
+//! | `Permits::leave` gives back what was refused | `who_goes_away_from_what_is_closed_gives_nothing_back` |
 //! | `Permits::leave` keeps what was served | `who_goes_away_passes_its_permits_on` |
 //! | `Permits::leave` does not serve those behind | `who_goes_away_passes_its_permits_on` |
 //! | `try_lock`: Relaxed for Acquire | `two_who_lock_take_turns` |
@@ -29,6 +31,9 @@
 //! | `unlock` never looks at the line | `three_who_lock_take_turns` |
 //! | who comes in vain does not set `OWES` | `three_who_lock_take_turns` |
 //! | who was called locks without `OWES`, with others in line | `three_who_lock_take_turns` |
+//! | who gets in line sets `OWES` while somebody is called | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
+//! | who locks sets `OWES` while somebody is called | `one_is_called_at_a_time` |
+//! | `Asking` is dropped and does not leave the line of the shares | `who_goes_away_leaves_the_lock_to_the_others` |
 //! | who was called stays `Called` when he has come | `three_who_lock_take_turns` |
 //! | who was called goes away and calls nobody | `who_goes_away_passes_the_lock_on` |
 //! | the lock is handed over without `OWES`, with others in line | `who_stands_behind_one_that_came_in_vain_is_not_forgotten` |
@@ -42,6 +47,9 @@ mod permits;
 #[path = "../src/sync/raw_mutex.rs"]
 mod raw_mutex;
 #[allow(dead_code, reason = "the models use a part")]
+#[path = "../src/sync/raw_rwlock.rs"]
+mod raw_rwlock;
+#[allow(dead_code, reason = "the models use a part")]
 #[path = "../src/sync/waiters.rs"]
 mod waiters;
 
@@ -50,6 +58,22 @@ mod threads {
         Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering, fence},
     };
+
+    pub(super) enum Reason {
+        Lock,
+    }
+
+    pub(super) fn park(_: Reason) {}
+
+    pub(super) struct Spent;
+
+    impl Spent {
+        pub(super) fn refund(self) {}
+    }
+
+    pub(super) fn spend(_: &mut std::task::Context<'_>) -> std::task::Poll<Spent> {
+        std::task::Poll::Ready(Spent)
+    }
 
     pub(super) fn discard<T>(unneeded: T) {
         drop(unneeded);
@@ -67,6 +91,7 @@ use loom::{
 };
 use permits::Permits;
 use raw_mutex::{Line, RawMutex};
+use raw_rwlock::{ALL, Asking, Has, Held, Lock, RawRwLock};
 use std::{
     future::poll_fn,
     pin::pin,
@@ -241,6 +266,35 @@ fn who_comes_in_vain_is_not_forgotten() {
                 mutex.count();
                 mutex.raw.unlock();
             }
+        }
+        thread.join().unwrap();
+        assert!(mutex.raw.try_lock());
+    });
+}
+
+/// To be feared: one locks on the long way while somebody is called, and calls another one when it unlocks.
+#[test]
+fn one_is_called_at_a_time() {
+    model(|| {
+        let mutex = Guarded::new();
+        let (mut first, mut second) = (None, None);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(mutex.raw.try_lock());
+        assert!(mutex.raw.poll_lock(&mut first, &mut cx).is_pending());
+        assert!(mutex.raw.poll_lock(&mut second, &mut cx).is_pending());
+        mutex.raw.unlock();
+        // The first is called. The thread finds the lock taken, and then free.
+        assert!(mutex.raw.try_lock());
+        let other = mutex.clone();
+        let thread = thread::spawn(move || other.lock_and_count());
+        mutex.count();
+        mutex.raw.unlock();
+        for place in [&mut first, &mut second] {
+            while mutex.raw.poll_lock(place, &mut cx).is_pending() {
+                thread::yield_now();
+            }
+            mutex.count();
+            mutex.raw.unlock();
         }
         thread.join().unwrap();
         assert!(mutex.raw.try_lock());
@@ -443,5 +497,121 @@ fn what_is_taken_away_was_there() {
 fn waits_or_is_refused(permits: &Permits) {
     if take(permits, 1).is_ok() {
         permits.give(1);
+    }
+}
+
+/// A read-write lock with something that a writer has alone.
+struct Shared {
+    raw: RawRwLock,
+    value: UnsafeCell<usize>,
+}
+
+// SAFETY: as for `Guarded`.
+unsafe impl Sync for Shared {}
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+impl Lock for Arc<Shared> {
+    fn raw(&self) -> &RawRwLock {
+        &self.raw
+    }
+}
+
+impl Shared {
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared { raw: RawRwLock::new(mutex(), permits(ALL)), value: UnsafeCell::new(0) })
+    }
+}
+
+fn ask(lock: &Arc<Shared>, wants: Has) -> Held<Arc<Shared>> {
+    block_on(Asking::new(lock.clone(), wants, |held| held))
+}
+
+fn read(held: &Held<Arc<Shared>>) -> usize {
+    // SAFETY: there is a share, so no writer, which loom checks.
+    held.lock.value.with(|value| unsafe { *value })
+}
+
+fn write(held: &Held<Arc<Shared>>) {
+    // SAFETY: there are all shares, which loom checks.
+    held.lock.value.with_mut(|value| unsafe { *value += 1 });
+}
+
+fn is_free(lock: &Arc<Shared>) -> bool {
+    Held::try_new(lock.clone(), Has::Write).is_some()
+}
+
+/// To be feared: a reader beside the writer, or one that is forgotten when the writer becomes a reader.
+#[test]
+fn a_writer_is_alone_and_nobody_is_forgotten() {
+    for lowers in [Has::Read, Has::Upgradable, Has::Nothing] {
+        model(move || {
+            let lock = Shared::new();
+            let (reads, writes) = (lock.clone(), lock.clone());
+            let threads = [
+                thread::spawn(move || assert!(read(&ask(&reads, Has::Read)) <= 2)),
+                thread::spawn(move || write(&ask(&writes, Has::Write))),
+            ];
+            let mut held = ask(&lock, Has::Write);
+            write(&held);
+            held.lower(lowers);
+            if lowers != Has::Nothing {
+                assert!(read(&held) <= 2);
+            }
+            drop(held);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert!(is_free(&lock));
+        });
+    }
+}
+
+/// To be feared: somebody writes between a read and its upgrade.
+#[test]
+fn nobody_writes_between_a_read_and_its_upgrade() {
+    model(|| {
+        let lock = Shared::new();
+        let (reads, writes) = (lock.clone(), lock.clone());
+        let threads = [
+            thread::spawn(move || drop(ask(&reads, Has::Read))),
+            thread::spawn(move || write(&ask(&writes, Has::Write))),
+        ];
+        let held = ask(&lock, Has::Upgradable);
+        let before = read(&held);
+        let held = block_on(Asking::raise(held, Has::Write, |held| held));
+        assert_eq!(read(&held), before);
+        write(&held);
+        drop(held);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(is_free(&lock));
+    });
+}
+
+/// To be feared: one that waits for its turn, or for shares, goes away with what it has, or was just given.
+#[test]
+fn who_goes_away_leaves_the_lock_to_the_others() {
+    for wants in [Has::Read, Has::Upgradable, Has::Write] {
+        for waits in [Has::Read, Has::Write] {
+            model(move || {
+                let lock = Shared::new();
+                let (gives_up, other) = (lock.clone(), lock.clone());
+                let held = ask(&lock, Has::Write);
+                let threads = [
+                    thread::spawn(move || {
+                        let mut asking = Asking::new(gives_up, wants, |held| held);
+                        let mut cx = Context::from_waker(Waker::noop());
+                        for _ in 0..2 {
+                            if std::pin::Pin::new(&mut asking).poll(&mut cx).is_ready() {
+                                break;
+                            }
+                        }
+                    }),
+                    thread::spawn(move || drop(ask(&other, waits))),
+                ];
+                write(&held);
+                drop(held);
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+                assert!(is_free(&lock));
+            });
+        }
     }
 }

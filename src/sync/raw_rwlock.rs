@@ -8,14 +8,15 @@
 //!
 //! What somebody has is told by [`Has`]; [`Held`] gives it back when it is dropped, whatever it is at that moment, and
 //! [`Asking`] is on the way from one to the other.
+//!
+//! The models are in `tests/sync_models.rs`, which compiles this file with loom's types.
 
 use super::{
     permits::Permits,
-    raw_mutex::{Line, RawMutex},
-    threads::{AtomicUsize, Mutex},
-    waiters::{Place, Waiters},
+    raw_mutex::RawMutex,
+    threads::{Reason, park, spend},
+    waiters::Place,
 };
-use gambol_executor::{Reason, park, spend};
 use std::{
     mem,
     pin::Pin,
@@ -23,7 +24,7 @@ use std::{
 };
 
 /// More readers wait.
-const ALL: usize = 1 << 28;
+pub(super) const ALL: usize = 1 << 28;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -61,11 +62,9 @@ impl Has {
 }
 
 impl RawRwLock {
-    pub(super) const fn new() -> RawRwLock {
-        RawRwLock {
-            turn: RawMutex::new(AtomicUsize::new(0), Mutex::new(Line::new())),
-            shares: Permits::new(AtomicUsize::new(Permits::word(ALL)), Mutex::new(Waiters::new())),
-        }
+    /// With a free mutex and `ALL` permits.
+    pub(super) const fn new(turn: RawMutex, shares: Permits) -> RawRwLock {
+        RawRwLock { turn, shares }
     }
 }
 

@@ -5,7 +5,13 @@
 //!
 //! Unsafe is here for the value alone.
 
-use super::raw_rwlock::{Asking, Has, Held, Lock, RawRwLock};
+use super::{
+    permits::Permits,
+    raw_mutex::{Line, RawMutex},
+    raw_rwlock::{ALL, Asking, Has, Held, Lock, RawRwLock},
+    threads::{AtomicUsize, Mutex},
+    waiters::Waiters,
+};
 use gambol_executor::block_on;
 use std::{
     cell::UnsafeCell,
@@ -74,7 +80,9 @@ impl<T: ?Sized> Lock for Arc<RwLock<T>> {
 impl<T> RwLock<T> {
     /// Unlocked.
     pub const fn new(value: T) -> RwLock<T> {
-        RwLock { raw: RawRwLock::new(), value: UnsafeCell::new(value) }
+        let turn = RawMutex::new(AtomicUsize::new(0), Mutex::new(Line::new()));
+        let shares = Permits::new(AtomicUsize::new(Permits::word(ALL)), Mutex::new(Waiters::new()));
+        RwLock { raw: RawRwLock::new(turn, shares), value: UnsafeCell::new(value) }
     }
 
     /// The value.
