@@ -257,3 +257,34 @@ fn a_select_that_is_forgotten_holds_nothing_up() {
     assert!(receives.woken());
     assert_eq!((receives.poll(), sends.poll()), (Some(Some(3)), Some(Ok(()))));
 }
+
+/// 64 arms in the lines of two channels, each of which is locked once.
+#[test]
+fn as_many_arms_as_there_may_be_stand_in_two_lines() {
+    macro_rules! eight {
+        (@ $([$($arms:tt)*])*) => { select! { $($($arms)*)* } };
+        ($($arms:tt)*) => { eight! { @ [$($arms)*] [$($arms)*] [$($arms)*] [$($arms)*] [$($arms)*] [$($arms)*] [$($arms)*] [$($arms)*] } };
+    }
+    let (tx_a, rx_a) = chan::unbuffered::<u32>();
+    let (tx_b, rx_b) = chan::buffered::<u32>(1);
+    tx_b.try_send(0).unwrap();
+    let mut select = Task::waiting(async {
+        eight! {
+            value = rx_a.recv() => Did::Received(value),
+            sent = tx_b.send(1) => Did::Sent(sent.is_ok()),
+            sent = tx_b.send(2) => Did::Sent(sent.is_ok()),
+            value = rx_a.recv() => Did::Received(value),
+            sent = tx_a.send(3) => Did::Sent(sent.is_ok()),
+            sent = tx_a.send(3) => Did::Sent(sent.is_ok()),
+            value = rx_a.recv() => Did::Received(value),
+            sent = tx_b.send(2) => Did::Sent(sent.is_ok()),
+        }
+    });
+    assert_eq!(rx_b.try_recv(), Ok(0));
+    assert!(select.woken());
+    assert_eq!(rx_a.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(select.poll(), Some(Did::Sent(true)));
+    drop(select);
+    assert!(matches!(rx_b.try_recv(), Ok(1 | 2)));
+    assert_eq!((rx_b.try_recv(), tx_a.try_send(4).is_err()), (Err(TryRecvError::Empty), true));
+}

@@ -8,7 +8,27 @@
 //!
 //! A model that nothing can break proves nothing. Each of these changes was made, seen to fail, and taken back:
 //!
-//! TABLE
+//! | changed | what fails |
+//! | --- | --- |
+//! | a select opens after the locks are released | `a_select_that_runs_is_not_missed`, and five more |
+//! | it gets in line without a look under the locks | `a_select_fills_the_room_that_is_made_while_it_runs`, and two more |
+//! | `shut` does not see that a send was claimed | `two_selects_head_on_make_one_match`, and ten more |
+//! | a select that runs can be claimed | `a_select_that_comes_is_claimed_or_receives`, and five more |
+//! | one that was claimed can be claimed again | `of_two_sends_one_is_claimed` |
+//! | a receiver that goes away calls nobody | `a_call_is_passed_on_by_a_select_that_does_something_else`, and two more |
+//! | a select may call its own receive | `a_select_that_sends_where_it_receives_calls_another` |
+//! | a receive that is put off gets in line again | `a_call_that_was_put_off_for_a_send_is_passed_on` |
+//! | a send that is in line again calls nobody | `a_select_that_runs_is_not_missed`, and two more |
+//! | a receive that was called does not get in line again | `a_select_that_was_called_in_vain_is_called_again` |
+//! | `wakes` takes any waker for the right one | `a_select_that_comes_with_another_waker_is_woken_by_it` |
+//! | `shut` gives the cell out though somebody took the waker | the same, and `a_call_is_passed_on_..` |
+//! | `open` leaves WOKEN set | `two_selects_head_on_make_one_match`, and twelve more |
+//! | `call` does not set WOKEN | `a_claim_and_a_call_at_once_wake_and_do_one_arm`, and four more |
+//! | the locks are taken in the order of the arms | `two_selects_over_the_same_channels_in_opposite_order_take_turns` |
+//! | a send that is dropped leaves its place in line | `a_value_is_claimed_or_goes_with_its_select` |
+//!
+//! Nothing fails, because nothing depends on it, when a claim does not set WOKEN, when `reset` does nothing (`open` would), when a close
+//! sets those aside that run, and when a select that is dropped stays open until its arms have left.
 #![allow(unused_parens, unused_mut, reason = "the macro's own, which are not looked at elsewhere")]
 
 use crate::{
@@ -436,6 +456,29 @@ fn a_call_is_passed_on_by_a_select_that_does_something_else() {
             (Some(Did::Received(Some(1))), None, Some(2)) => {}
             wrong => panic!("{wrong:?}"),
         }
+    });
+}
+
+/// Hunts: a select is called for a value that another takes, and is out of line when the next one comes.
+#[test]
+fn a_select_that_was_called_in_vain_is_called_again() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let ((tx_a, _rx_a), (tx_b, rx_b)) = (unbuffered(), buffered(1));
+        let takes = rx_b.clone();
+        let mut select = Arms { sends: (tx_a, alive.value(1)), receives: rx_b, receives_first: true }.polled();
+        assert!(tx_b.try_send(alive.value(2)).is_ok());
+        // That call is answered below, and is not to be taken for another one.
+        select.change_waker();
+        let (mut select, taken) = race(swapped, poll(select), move || takes.try_recv().ok());
+        if taken.is_some() {
+            assert!(tx_b.try_send(alive.value(3)).is_ok());
+        }
+        settle(&mut [&mut select]);
+        let expected = if taken.is_some() { 3 } else { 2 };
+        assert_eq!(select.output.take(), Some(Did::Received(Some(expected))));
+        drop(select);
+        assert_eq!(alive.count(), usize::from(taken.is_some()));
     });
 }
 
