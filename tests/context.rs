@@ -877,7 +877,8 @@ fn born_during(meanwhile: Meanwhile, round: usize) {
         assert!(born.iter().all(Context::is_cancelled), "{meanwhile:?} {round}");
     });
     drop(canceller);
-    assert!(format!("{:?}", top.cancelled()).contains("children: 0"), "{top:?}");
+    // Whoever calls for the deadline may have the parent in his hand still.
+    wait_until(|| format!("{:?}", top.cancelled()).contains("children: 0"));
 }
 
 #[test]

@@ -38,7 +38,12 @@
 //! Both lists are loops, not recursions: a chain may be as long as memory allows. A list of the children through themselves
 //! was left: it saves the slab, and costs a lock of the parent for each neighbour that is looked at.
 
-use super::{Cause, slab::Slab, values::Values};
+use super::{
+    Cause,
+    slab::{Places, Slab},
+    sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
+    values::Values,
+};
 use crate::time::{
     Instant,
     alarm::{Alarm, OnAlarm, Set},
@@ -47,10 +52,7 @@ use gambol_executor::wake;
 use std::{
     fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, Weak},
     task::Waker,
 };
 
@@ -79,20 +81,20 @@ pub(crate) struct Ending {
 struct State {
     /// Written once, by whoever ends it.
     cause: Option<Cause>,
+    children: Places<Weak<Ending>>,
     /// Most have none, so they are made with the first.
-    children: Option<Box<Slab<Weak<Ending>>>>,
     waiters: Option<Box<Slab<Waker>>>,
 }
 
 impl State {
-    fn children(&mut self) -> &mut Slab<Weak<Ending>> {
-        self.children.get_or_insert_default()
-    }
-
     fn waiters(&mut self) -> &mut Slab<Waker> {
         self.waiters.get_or_insert_default()
     }
 }
+
+// With what an `Arc` and glibc's malloc add, 128 bytes: what is larger is much dearer to free. (Elsewhere a lock may be larger.)
+#[cfg(all(target_os = "linux", not(gambol_loom)))]
+const _: () = assert!(size_of::<Ending>() <= 104);
 
 /// No place.
 const NONE: usize = usize::MAX;
@@ -145,7 +147,7 @@ impl Ending {
     ) -> Ending {
         Ending {
             ended: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             parent,
             place: AtomicUsize::new(NONE),
             deadline,
@@ -165,7 +167,7 @@ impl Ending {
             let mut state = parent.lock();
             let inherited = state.cause.clone();
             if inherited.is_none() {
-                self.place.store(state.children().insert(Arc::downgrade(&self)), Ordering::Relaxed);
+                self.place.store(state.children.insert(Arc::downgrade(&self)), Ordering::Relaxed);
             }
             drop(state);
             if inherited.is_some() {
@@ -225,12 +227,10 @@ impl Ending {
         }
         state.cause = Some(cause.clone());
         self.ended.store(true, Ordering::Release);
-        let (children, waiters) = (state.children.take(), state.waiters.take());
+        let (children, waiters) = (mem::take(&mut state.children), state.waiters.take());
         drop(state);
         self.disarm();
-        if let Some(children) = children {
-            list.extend(children.into_all());
-        }
+        children.move_to(list);
         if let Some(waiters) = waiters {
             wakers.extend(waiters.into_all());
         }
@@ -245,10 +245,10 @@ impl Ending {
     /// Step 1 of a death; what step 2 goes on with.
     fn leave(&mut self) -> Option<Arc<Ending>> {
         let parent = self.parent.take()?;
-        let place = *self.place.get_mut();
+        let place = self.place.load(Ordering::Relaxed);
         if place != NONE && !parent.has_ended() {
             let mut state = parent.lock();
-            let own = (!parent.has_ended()).then(|| state.children().remove(place));
+            let own = (!parent.has_ended()).then(|| state.children.remove(place));
             drop(state);
             drop(own);
         }
@@ -323,7 +323,7 @@ impl fmt::Debug for Ending {
         // Somebody else's error is shown without the lock.
         out.field("cause", &self.cause()).field("deadline", &self.deadline());
         if let Ok(state) = self.state.try_lock() {
-            out.field("children", &state.children.as_ref().map_or(0, |children| children.len()))
+            out.field("children", &state.children.len())
                 .field("waiters", &state.waiters.as_ref().map_or(0, |waiters| waiters.len()));
         }
         out.finish()
@@ -335,7 +335,7 @@ mod tests {
     use super::*;
 
     fn children(ending: &Ending) -> usize {
-        ending.lock().children().len()
+        ending.lock().children.len()
     }
 
     #[test]

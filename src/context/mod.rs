@@ -18,6 +18,11 @@ mod scope;
 pub(crate) mod ending;
 mod slab;
 
+// Its locks and atomics, std's or the model checker's; the tree in every interleaving.
+#[cfg(all(test, gambol_loom))]
+mod models;
+mod sync;
+
 // What contexts carry.
 mod values;
 

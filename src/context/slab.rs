@@ -3,7 +3,75 @@
 //! It is used under its owner's lock and calls nobody: what is taken out is handed out, to be dropped after the lock was
 //! released.
 
-/// See the head of this file.
+/// Places for things of which there is usually one: that stands here, and only with a second one do they move into a slab.
+#[derive(Debug, Default)]
+pub(crate) enum Places<T> {
+    #[default]
+    None,
+    /// In the first place.
+    One(T),
+    Many(Box<Slab<T>>),
+}
+
+impl<T> Places<T> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Places::None => 0,
+            Places::One(_) => 1,
+            Places::Many(slab) => slab.len(),
+        }
+    }
+
+    /// Gives `thing` a place.
+    pub(crate) fn insert(&mut self, thing: T) -> usize {
+        match self {
+            Places::None => {
+                *self = Places::One(thing);
+                FIRST
+            }
+            Places::One(_) => {
+                let Places::One(first) = std::mem::take(self) else { unreachable!("looked at just now") };
+                let mut slab = Box::new(Slab::new());
+                let place = slab.insert(first);
+                debug_assert_eq!(place, FIRST);
+                let place = slab.insert(thing);
+                *self = Places::Many(slab);
+                place
+            }
+            Places::Many(slab) => slab.insert(thing),
+        }
+    }
+
+    /// Takes out what has this place.
+    pub(crate) fn remove(&mut self, at: usize) -> T {
+        if let Places::Many(slab) = self {
+            return slab.remove(at);
+        }
+        let Places::One(thing) = std::mem::take(self) else { unreachable!("a place is given back once") };
+        debug_assert_eq!(at, FIRST);
+        thing
+    }
+
+    /// Takes out all that have a place.
+    pub(crate) fn move_to(self, list: &mut Vec<T>) {
+        match self {
+            Places::None => {}
+            Places::One(thing) => list.push(thing),
+            Places::Many(slab) => list.extend(slab.into_all()),
+        }
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
+
+/// The place that a slab gives first.
+const FIRST: usize = 0;
+
+/// Any number of things.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
@@ -76,12 +144,6 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> Default for Slab<T> {
-    fn default() -> Slab<T> {
-        Slab::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +176,30 @@ mod tests {
                     _ => assert_eq!(map.insert(slab.insert(thing), thing), None),
                 }
                 assert_eq!(slab.len(), map.len());
+            }
+        }
+    }
+
+    /// The same for places: those who come and go, with never more than a few there.
+    #[test]
+    fn one_or_few_keep_their_places() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut places, mut map) = (Places::None, BTreeMap::new());
+        for thing in 0..10_000_usize {
+            if map.len() == 3 || (!map.is_empty() && random.bool()) {
+                let at = *map.keys().nth(random.usize(..map.len())).unwrap();
+                assert_eq!(Some(places.remove(at)), map.remove(&at));
+            } else {
+                assert_eq!(map.insert(places.insert(thing), thing), None);
+            }
+            assert_eq!(places.len(), map.len());
+            if random.u8(..50) == 0 {
+                let mut all = Vec::new();
+                std::mem::take(&mut places).move_to(&mut all);
+                all.sort_unstable();
+                let mut expected: Vec<usize> = std::mem::take(&mut map).into_values().collect();
+                expected.sort_unstable();
+                assert_eq!(all, expected);
             }
         }
     }
