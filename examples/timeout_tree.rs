@@ -1,7 +1,7 @@
 //! A deadline that reaches everything below: children, and their children, though none of them is told of it.
 //!
 //! A journey is planned, and the planning has a deadline. Each part is a task, and starts tasks for its own parts; each has the context of
-//! the task that started it. The hotels have an earlier deadline of their own, which leaves the rest alone. When the museum is found to
+//! the task that started it. The hotels have an earlier deadline of their own, which says so and leaves the rest alone. When the museum is found to
 //! be closed, the tours are cancelled, and all of them learn why.
 //!
 //! ```text
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
 
 async fn journey() {
     let here = Context::current();
-    let hurry = here.with_timeout(Duration::from_millis(200));
+    let hurry = here.with_timeout_cause(Duration::from_millis(200), "no hotel has answered in time");
     let (together, canceller) = here.with_cancel();
     let mut parts = JoinSet::new();
     parts.spawn(flights());

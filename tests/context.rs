@@ -992,6 +992,47 @@ fn a_cause_says_what_it_is() {
 }
 
 #[test]
+fn a_deadline_ends_all_below_with_the_cause_that_was_given() {
+    let own = || io::Error::new(io::ErrorKind::NotFound, "no hotel answers");
+    let (soon, passed) = (Duration::from_millis(3), Instant::now());
+    let ends = |context: &Context| {
+        wait_until(|| context.is_cancelled());
+        context.cause().unwrap()
+    };
+    for context in [
+        background().with_timeout_cause(soon, own()),
+        background().with_timeout(PATIENCE * 3).with_deadline_cause(Instant::now() + soon, own()),
+        background().with_deadline_cause(passed, own()),
+        background().with_timeout_cause(Duration::ZERO, own()),
+    ] {
+        let below =
+            [context.clone(), context.with_cancel().0, context.with_timeout_cause(PATIENCE, "another").with_value(1)];
+        for cause in below.iter().map(ends) {
+            assert!(cause.is_timeout() && !cause.is_cancelled());
+            assert_eq!(cause.to_string(), "no hotel answers");
+            assert_eq!(cause.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+            assert!(format!("{cause:?}").starts_with("Cause(\"deadline exceeded\", "), "{cause:?}");
+            let error = io::Error::from(cause);
+            assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::TimedOut, "no hotel answers"));
+        }
+    }
+    // Whatever ends it before has its own cause.
+    let (parent, canceller) = background().with_cancel();
+    let child = parent.with_timeout_cause(PATIENCE, "too late");
+    canceller.cancel();
+    assert!(child.cause().unwrap().is_cancelled());
+    assert!(parent.with_timeout_cause(Duration::ZERO, "too late").cause().unwrap().is_cancelled());
+    let parent = background().with_timeout_cause(soon, "the parent's");
+    assert_eq!(ends(&parent.with_timeout_cause(PATIENCE, "the child's")).to_string(), "the parent's");
+    assert_eq!(background().with_timeout_cause(Duration::MAX, "never").deadline(), None);
+    // What says nothing of its own is the usual cause.
+    for cause in [Cause::cancelled(), Cause::deadline_exceeded()] {
+        let cause = background().with_deadline_cause(passed, cause).cause().unwrap();
+        assert!(cause.is_timeout() && !cause.is_cancelled() && cause.get_ref().is_none());
+    }
+}
+
+#[test]
 fn everything_can_go_to_other_threads() {
     fn check<T: Send + Sync + 'static>() {}
     check::<Context>();

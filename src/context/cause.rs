@@ -4,7 +4,8 @@ use std::{error::Error, fmt, io, sync::Arc};
 
 /// Why a context has ended: it was cancelled, its deadline has come, or somebody has said why.
 ///
-/// Made from a text or an error, for [`Canceller::cancel_with`](super::Canceller::cancel_with). Clones share it.
+/// Made from a text or an error, for [`Canceller::cancel_with`](super::Canceller::cancel_with) and
+/// [`Context::with_timeout_cause`](super::Context::with_timeout_cause). Clones share it.
 ///
 /// As an [`io::Error`] it is of [`ErrorKind::TimedOut`](io::ErrorKind::TimedOut) if [`is_timeout`](Self::is_timeout), and
 /// of [`ErrorKind::Other`](io::ErrorKind::Other) otherwise: an `Interrupted` would be retried by all who read or copy.
@@ -15,8 +16,13 @@ pub struct Cause(Kind);
 enum Kind {
     Cancelled,
     Deadline,
-    Custom(Arc<dyn Error + Send + Sync>),
+    Custom(Shared),
+    /// The deadline has come, for which somebody had given a cause of his own.
+    CustomDeadline(Shared),
 }
+
+/// A thin pointer: there is room for a cause in every place of the tree.
+type Shared = Arc<Box<dyn Error + Send + Sync>>;
 
 impl Cause {
     /// Somebody has cancelled, and not said why.
@@ -31,7 +37,15 @@ impl Cause {
 
     /// A cause of one's own: an error, or a text.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
-        Cause(Kind::Custom(Arc::from(error.into())))
+        Cause(Kind::Custom(Arc::new(error.into())))
+    }
+
+    /// The same cause, and that it was a deadline.
+    pub(super) fn of_deadline(self) -> Cause {
+        Cause(match self.0 {
+            Kind::Cancelled | Kind::Deadline => Kind::Deadline,
+            Kind::Custom(error) | Kind::CustomDeadline(error) => Kind::CustomDeadline(error),
+        })
     }
 
     /// Whether somebody has cancelled and not said why.
@@ -39,15 +53,16 @@ impl Cause {
         matches!(self.0, Kind::Cancelled)
     }
 
-    /// Whether the deadline has come.
+    /// Whether the deadline has come, also if it had a cause of its own
+    /// ([`with_deadline_cause`](super::Context::with_deadline_cause)).
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0, Kind::Deadline)
+        matches!(self.0, Kind::Deadline | Kind::CustomDeadline(_))
     }
 
     /// The error that the cause was made from, if it was.
     pub fn get_ref(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0 {
-            Kind::Custom(error) => Some(&**error),
+            Kind::Custom(error) | Kind::CustomDeadline(error) => Some(&***error),
             _ => None,
         }
     }
@@ -63,7 +78,7 @@ impl fmt::Display for Cause {
         match &self.0 {
             Kind::Cancelled => f.write_str("the context was cancelled"),
             Kind::Deadline => f.write_str("the context's deadline has come"),
-            Kind::Custom(error) => error.fmt(f),
+            Kind::Custom(error) | Kind::CustomDeadline(error) => error.fmt(f),
         }
     }
 }
@@ -74,6 +89,7 @@ impl fmt::Debug for Cause {
             Kind::Cancelled => f.write_str("Cause(cancelled)"),
             Kind::Deadline => f.write_str("Cause(deadline exceeded)"),
             Kind::Custom(error) => f.debug_tuple("Cause").field(error).finish(),
+            Kind::CustomDeadline(error) => f.debug_tuple("Cause").field(&"deadline exceeded").field(error).finish(),
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Ending {
     deadline: Instant,
     /// If its own deadline is earlier than those above.
     alarm: Option<Alarm>,
+    /// With which it ends at its own deadline, if not with the usual one.
+    late: Option<Box<Cause>>,
     /// What the context carries with which it was made. It stands here, and is nothing to us, because a context is one allocation then.
     values: Option<Arc<Values>>,
 }
@@ -109,16 +111,19 @@ impl Ending {
         Arc::new(Ending::with(parent, deadline, None, values)).born()
     }
 
-    /// A child of `parent` that ends at `deadline`, which is earlier than that of the parent.
+    /// A child of `parent` that ends at `deadline`, which is earlier than that of the parent, with the cause `late`.
     pub(super) fn with_deadline(
         parent: Option<Arc<Ending>>,
         deadline: Instant,
+        late: Option<Box<Cause>>,
         values: Option<Arc<Values>>,
     ) -> Arc<Ending> {
         let ending = Arc::new_cyclic(|me: &Weak<Ending>| {
             // Without an alarm if it is too late for one.
             let alarm = (deadline > Instant::now()).then(|| Alarm::new(me.clone()));
-            Ending::with(parent, deadline, alarm, values)
+            let mut ending = Ending::with(parent, deadline, alarm, values);
+            ending.late = late;
+            ending
         });
         let ending = ending.born();
         let armed = match &ending.alarm {
@@ -127,7 +132,7 @@ impl Ending {
             None => Set::Passed,
         };
         if armed == Set::Passed {
-            ending.end(Cause::deadline_exceeded());
+            ending.end(ending.late());
         } else if ending.has_ended() {
             ending.disarm();
         }
@@ -147,8 +152,13 @@ impl Ending {
             place: AtomicUsize::new(NONE),
             deadline,
             alarm,
+            late: None,
             values,
         }
+    }
+
+    fn late(&self) -> Cause {
+        self.late.as_deref().cloned().unwrap_or_else(Cause::deadline_exceeded)
     }
 
     /// Step 2 of a birth.
@@ -292,7 +302,7 @@ fn drop_contained<T>(value: T) {
 
 impl OnAlarm for Ending {
     fn on_alarm(self: Arc<Self>) -> Option<Instant> {
-        self.end(Cause::deadline_exceeded());
+        self.end(self.late());
         None
     }
 }

@@ -88,11 +88,39 @@ impl Context {
     /// just doing. It ends though nobody waits for it, and outside of any runtime as well: then the default one calls. A
     /// deadline that is later than the parent's changes nothing, and one that has passed ends it at once.
     pub fn with_deadline(&self, deadline: Instant) -> Context {
+        self.until(deadline, || None)
+    }
+
+    /// As [`with_timeout`](Self::with_timeout), with a cause that says what took too long: a text, an error.
+    ///
+    /// ```
+    /// use gambol::{context::Context, time::Duration};
+    ///
+    /// # gambol::block_on(async {
+    /// let context = Context::current().with_timeout_cause(Duration::from_millis(5), "the name server does not answer");
+    /// let cause = context.run(std::future::pending::<()>()).await.unwrap_err();
+    /// assert!(cause.is_timeout());
+    /// assert_eq!(cause.to_string(), "the name server does not answer");
+    /// # });
+    /// ```
+    pub fn with_timeout_cause(&self, delay: Duration, cause: impl Into<Cause>) -> Context {
+        self.with_deadline_cause(Instant::now() + delay, cause)
+    }
+
+    /// As [`with_deadline`](Self::with_deadline), with a cause that says what took too long: a text, an error.
+    ///
+    /// [`is_timeout`](Cause::is_timeout) is true of it all the same. It is for this deadline only: if the parent ends before, or has a
+    /// deadline that is no later, the cause is the parent's.
+    pub fn with_deadline_cause(&self, deadline: Instant, cause: impl Into<Cause>) -> Context {
+        self.until(deadline, || Some(Box::new(cause.into().of_deadline())))
+    }
+
+    fn until(&self, deadline: Instant, late: impl FnOnce() -> Option<Box<Cause>>) -> Context {
         let parents = self.deadline().unwrap_or(Instant::NEVER);
         if deadline >= parents {
             return self.clone();
         }
-        let ending = Ending::with_deadline(self.ending().cloned(), deadline, self.values().cloned());
+        let ending = Ending::with_deadline(self.ending().cloned(), deadline, late(), self.values().cloned());
         Context(Some(Inner::Ends(ending)))
     }
 
