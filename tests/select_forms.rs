@@ -416,7 +416,7 @@ async fn as_many_as_64_arms_need_no_larger_recursion_limit() {
         }
         found
     });
-    assert_eq!(task.await.unwrap(), (0..64).sum());
+    assert_eq!(task.await.unwrap(), (0..64).sum::<i32>());
 }
 
 macro_rules! race {

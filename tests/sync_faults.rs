@@ -4,10 +4,9 @@
 mod evil;
 mod helpers;
 
-use evil::{AFTER, Evil, MOMENTS, Moment};
+use evil::{AFTER, Evil, MOMENTS, Moment, must_end};
 use futures::{FutureExt, Stream};
 use gambol::sync::{Barrier, Mutex, Notify, OnceCell, RwLock, RwLockUpgradableReadGuard, Semaphore, broadcast, watch};
-use helpers::PATIENCE;
 use std::{
     fmt::Debug,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -15,26 +14,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
-    thread,
 };
-
-/// Runs on a thread of its own and fails if that does not end.
-fn must_end(f: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        f();
-        let _ = done.send(());
-    });
-    if let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(PATIENCE) {
-        panic!("hangs");
-    }
-    if let Err(payload) = thread.join() {
-        resume_unwind(payload);
-    }
-}
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))

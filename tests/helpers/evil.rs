@@ -1,9 +1,13 @@
-//! Wakers with somebody else's code in them.
+//! Wakers with somebody else's code in them, and what tests with such wakers need.
+#![allow(dead_code, reason = "each test uses a part")]
 
+use super::helpers::PATIENCE;
 use std::{
     cell::Cell,
-    sync::Arc,
+    panic::resume_unwind,
+    sync::{Arc, mpsc},
     task::{RawWaker, RawWakerVTable, Waker},
+    thread,
 };
 
 /// What is done to a waker.
@@ -85,3 +89,30 @@ static TABLE: RawWakerVTable = RawWakerVTable::new(
         evil.at(Moment::Drop);
     },
 );
+
+/// Runs `f` again and again, so that the wakers in it do what they do at each of their moments in turn.
+pub fn at_every_moment(mut f: impl FnMut(usize)) {
+    for moment in 0.. {
+        AFTER.set(Some(moment));
+        f(moment);
+        if AFTER.take().is_some() {
+            assert!(moment > 0, "it never came to that");
+            return;
+        }
+    }
+}
+
+/// Runs on a thread of its own and fails if that does not end.
+pub fn must_end(f: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        f();
+        let _ = done.send(());
+    });
+    if let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(PATIENCE) {
+        panic!("hangs");
+    }
+    if let Err(payload) = thread.join() {
+        resume_unwind(payload);
+    }
+}
