@@ -130,6 +130,10 @@
 /// (`Some(value)`) or a condition keeps it out. A pattern should not ask more of the value than that: one that does not match is
 /// received and dropped.
 ///
+/// A receive that is kept in a variable and awaited by reference is a future like any other. Beside a send into the same unbuffered
+/// channel it calls, and is called by, its own `select!`, and the task is polled again and again until somebody else comes to
+/// the channel; `rx.recv()` in the arm does not.
+///
 /// ```
 /// use gambol::{chan, select};
 ///
