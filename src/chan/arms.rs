@@ -9,7 +9,8 @@ use super::{
     line::{Arm as InLine, Left, Place, Waiter},
     recv::Receiving,
     send::Sending,
-    shared::{NO_VALUE, Owed, State},
+    shared::NO_VALUE,
+    state::{Owed, State},
     word::{self, Word},
 };
 use crate::select::{Arm, How, Lines, Look, Standing, Wrap};

@@ -38,8 +38,9 @@
 //!
 //! Everything works on any thread and under any executor. The `_blocking` methods are for plain threads.
 
-// Begin here: every step that is made under a channel's lock, and why nothing is lost.
+// Begin here: what the handles share, and why nothing is lost; every step that is made under a channel's lock.
 mod shared;
+mod state;
 // What it is made of: the lock, the values, those who wait, selects among them.
 mod claim;
 mod line;
@@ -62,7 +63,7 @@ pub use sender::{Closed, Sender, WeakSender};
 // Receives and sends as arms of a `select!`.
 mod arms;
 pub(crate) use claim::{Claim, Shut};
-pub(crate) use shared::Owed;
+pub(crate) use state::Owed;
 pub(crate) use word::Word;
 
 // On plain threads.
