@@ -13,7 +13,8 @@
 //! does).
 //!
 //! The timer's waker must not keep the channel, whose values may belong to one thread, from ending where its last handle
-//! ends. So it has the channel's address under a lock, and the channel takes it away before it ends.
+//! ends. So it has the channel's address under a lock, and the channel takes it away before it ends. (An `Alarm` of `time` would hold the
+//! channel by a `Weak`, which becomes a handle during each call, and asks for `Send` and `'static`.)
 
 use gambol_executor::{Instant, Sleep, unconstrained, wake};
 use std::{
