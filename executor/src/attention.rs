@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | LOOK | the monitor, when poller or timers are unattended | the worker | looks at them at once |
 //! | SURPLUS | a worker that returns from blocking and finds its place filled, on itself | the worker | empties its queues and becomes a spare |
+//! | STUCK | the monitor, when the worker sits in one poll too long | the worker, with its standing | counts itself active again, or rests if its place was filled |
 //! | STOP | shutdown | nobody, while the runtime lives | leaves its loop |
 //!
 //! The word has a line of its own, which is written only when something is wanted, and is read once per tick with a plain
@@ -15,6 +16,7 @@ use crate::sync::{AtomicU32, Ordering};
 pub(crate) const LOOK: u32 = 1;
 pub(crate) const SURPLUS: u32 = 2;
 pub(crate) const STOP: u32 = 4;
+pub(crate) const STUCK: u32 = 8;
 
 /// See the head of this file.
 #[repr(align(128))]

@@ -197,7 +197,12 @@ impl Core {
             && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             self.reset_counters();
+            let config = Arc::new(Config::default());
+            let config = std::mem::replace(&mut *self.config.write().unwrap_or_else(PoisonError::into_inner), config);
             spare.0.push(self);
+            drop(spare);
+            // The user's hooks, and what they hold.
+            discard(config);
         }
     }
 
@@ -413,7 +418,7 @@ impl Core {
         }
         self.driver.close(&mut wakers);
         for worker in self.table.workers() {
-            wakers.extend(worker.draining.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+            wakers.extend(worker.lock_draining().drain(..));
         }
         self.wake_all(wakers);
         self.phase.store(CLOSED, Ordering::Release);

@@ -17,8 +17,9 @@ mod shard;
 mod sleep;
 // Descriptors: the future's side of the poller.
 mod io;
-// The thread that looks at the workers from outside.
+// The thread that looks at the workers from outside, and what it finds.
 mod monitor;
+mod stall;
 // What others want of a worker; what a task may still spend; what a thread is; what time it is.
 mod attention;
 mod budget;
@@ -55,5 +56,6 @@ pub use runtime::{
     spawn_blocking, spawn_local,
 };
 pub use sleep::Sleep;
+pub use stall::Stall;
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
 pub use trace::{Event, Tracer};

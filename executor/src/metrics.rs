@@ -54,6 +54,8 @@ counters! {
     poller_waits,
     /// Events that the poller delivered.
     poller_events,
+    /// Times that a worker was found stuck.
+    stalls,
     /// Threads that were woken to look for work.
     wakes,
     /// Times that a worker went to sleep.
@@ -115,6 +117,8 @@ read! {
     workers_parked -> usize = |self| self.parked;
     /// Threads kept for the next time that a worker blocks.
     workers_spare -> usize = |self| self.spare;
+    /// Times that a poll held up its worker while others waited, so that another worker was added.
+    stalls -> u64 = |self| self.sums.stalls;
     /// Tasks that have not ended.
     tasks_live -> u64 = |self| self.sums.spawned.saturating_sub(self.sums.finished);
     /// Tasks spawned, blocking jobs included.

@@ -1,8 +1,42 @@
 //! The monitor: a thread that looks at the workers from outside while any of them runs.
 //!
-//! Its duties: work that waits though workers sleep; workers that are missing because their tasks block; poller and
-//! timers that nobody looks at because every running worker sits in a long poll. It samples what the workers publish
-//! with plain stores; they pay nothing for it. What is found stuck is found here, in [`Monitor::sample`].
+//! Its duties: work that waits though workers sleep; workers that sit in one poll while others wait for them; poller and timers
+//! that nobody looks at. It samples what the workers publish with plain stores; they pay nothing for it.
+//!
+//! # Who is stuck
+//!
+//! A worker whose tick has not moved between two looks, a quarter of the threshold apart, is *held up*. It is *stuck*
+//! - if its thread sleeps in a system call (`worker/thread.rs`): its processor is idle, and nothing is gained by waiting longer;
+//!   Go takes the processor from a thread in a system call after one look, too;
+//! - if it computes, after the threshold.
+//!
+//! While any worker is stuck the next look comes after a quarter of a quarter, and who computes has a quarter of the threshold:
+//! what held up the first will often hold up those that take its place. (Eight tasks that block for a second each on two
+//! workers: the last has begun 5 ms after the first.) Who waits for a processor is not helped by more threads, and is
+//! given eight times as long.
+//!
+//! # What is done
+//!
+//! Nothing, as long as nobody waits: no task queued, no timer overdue, the poller attended to. If somebody waits and a worker
+//! sleeps, that one is woken. If none does, the monitor steps out on behalf of those who are stuck (`worker/table.rs`, Stuck):
+//! they count as active no more, their rings, slots and wakers stand open to thieves, and as many others are hired.
+//!
+//! The core is not taken from the stuck thread, which may be about to use it. It may push, arm and wake as ever:
+//!
+//! ```text
+//! to mark     1 `diverts` on   2 slot into the injector, sitter told of the earliest deadline   3 at every look while the
+//!               mark stands: its queues again, the deadlines again
+//! the marked  pushes and arms as always, and looks at `diverts`: on, it uses the injector, tells the sitter
+//! ```
+//!
+//! *The race*: it has looked at `diverts` just before the mark. There is no fence on its side, since that would cost every push.
+//! So what it then puts onto its own ring is found at the monitor's next look; and the monitor does not rest before it has looked
+//! once more after a mark, and found nothing.
+//!
+//! When the stuck worker comes to its next poll boundary it finds the attention bit, counts itself active again, and rests if its
+//! place was filled.
+//!
+//! # When it watches
 //!
 //! ```text
 //! a worker that leaves its sleep   1 comes off the list of the idle   2 fence   3 if nobody watches, starts the watch
@@ -12,17 +46,22 @@
 //! *The race*: a worker wakes while the monitor goes to sleep. By the two fences one of them sees the other. So an idle
 //! program wakes nobody, and a running one is watched.
 //!
-//! To start the watch costs one futex call, at most once per period.
+//! To start the watch costs one futex call, at most once per period. A look costs a system call of 0.3 µs per running worker.
 
 use crate::{
     attention::LOOK,
-    clock::NEVER,
+    clock::{self, NEVER, nanos},
     core::{Core, OPEN},
     idle::{NOBODY, Owed, Parker},
+    queue::Job,
+    stall::{Reported, Stall},
     sync::fence,
+    task::Id,
+    worker::{Worker, table::Standing},
 };
 use std::{
     io,
+    panic::Location,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -79,10 +118,123 @@ impl Switch {
     }
 }
 
-/// What the monitor remembers of a worker between two looks.
-#[derive(Clone, Copy, Default)]
+/// A stall that lasts this long is reported though it has not ended.
+const LONG_STALL: u64 = 1_000_000_000;
+/// While workers are stuck, looks follow each other this much faster, and who computes has that much less time.
+const HASTE: u64 = 4;
+/// Nanoseconds between two looks after which the process is taken to have been stopped meanwhile: what was seen before says nothing.
+const STOPPED: u64 = 200_000_000;
+/// Who neither sleeps nor computes waits for a processor, and is given this much longer.
+const STARVED: u64 = 8;
+
+/// What the monitor's thread remembers between two looks.
+struct Memory {
+    /// Nanoseconds; NEVER: nobody is ever stuck.
+    threshold: u64,
+    /// Nanoseconds between two looks.
+    period: u64,
+    /// The last look, on the real clock.
+    looked: u64,
+    /// One per worker.
+    samples: Vec<Sample>,
+    /// Somebody stands as stuck, or was found held up: looks are hasty.
+    hasty: bool,
+    /// Somebody was marked at the last look.
+    marked: bool,
+    reported: Reported,
+}
+
+/// What is remembered of one worker.
+#[derive(Clone, Default)]
 struct Sample {
     tick: u32,
+    /// When the tick was first seen, on the real clock.
+    since: u64,
+    /// What its thread had computed then.
+    cpu: Option<u64>,
+    /// It was marked, and that was not reported yet.
+    stall: Option<Found>,
+}
+
+/// A stall that was found.
+#[derive(Clone, Copy)]
+struct Found {
+    task: Option<(Id, &'static Location<'static>)>,
+    since: u64,
+    asleep: bool,
+}
+
+impl Found {
+    fn stall(&self, now: u64, ended: bool) -> Stall {
+        let duration = Duration::from_nanos(now.saturating_sub(self.since));
+        Stall { task: self.task, duration, ended, asleep: self.asleep }
+    }
+}
+
+impl Memory {
+    fn new(core: &Core) -> Memory {
+        let threshold = core.config().stall_threshold;
+        let period = if threshold == Duration::MAX { Duration::from_millis(10) } else { threshold / 4 };
+        Memory {
+            threshold: nanos(threshold),
+            period: nanos(period).max(100_000),
+            looked: 0,
+            samples: Vec::new(),
+            hasty: false,
+            marked: false,
+            reported: Reported::default(),
+        }
+    }
+
+    /// Nanoseconds until the next look.
+    fn pause(&self) -> u64 {
+        if self.hasty { self.period / HASTE } else { self.period }
+    }
+
+    /// Reports stalls that have ended, or have lasted for long. True: one is left to report.
+    fn report(&mut self, core: &Core, now: u64) -> bool {
+        let mut left = false;
+        for (worker, sample) in core.table.workers().zip(&mut self.samples) {
+            let Some(found) = sample.stall else { continue };
+            let ended =
+                worker.standing() != Standing::Stuck || worker.pulse.tick.load(Ordering::Relaxed) != sample.tick;
+            if ended || now.saturating_sub(found.since) >= LONG_STALL || !self.reported.is_new(found.task) {
+                sample.stall = None;
+                self.reported.report(core, &found.stall(now, ended));
+            } else {
+                left = true;
+            }
+        }
+        left
+    }
+
+    /// Looks at one worker that stands as Active. Some: it is stuck, asleep or not.
+    fn look_at(&mut self, worker: &Worker, now: u64) -> Option<bool> {
+        let (hasty, pause) = (self.hasty, self.pause());
+        let sample = &mut self.samples[usize::from(worker.index)];
+        let tick = worker.pulse.tick.load(Ordering::Relaxed);
+        if tick != sample.tick || sample.since == 0 || worker.parker.sleeps() {
+            *sample = Sample { tick, since: now, cpu: worker.thread.cpu_time(), stall: sample.stall };
+            return None;
+        }
+        if self.threshold == NEVER {
+            return None;
+        }
+        let held = now.saturating_sub(sample.since);
+        let limit = if hasty { self.threshold / HASTE } else { self.threshold };
+        let computed = worker.thread.cpu_time().zip(sample.cpu).map(|(now, then)| now.saturating_sub(then));
+        match computed {
+            Some(computed) if computed < held / 2 => {
+                // The look may come a little early.
+                if held >= pause - pause / 8 && worker.thread.is_asleep() {
+                    return Some(true);
+                }
+                let starved = computed < limit / 4;
+                (held >= if starved { limit * STARVED } else { limit }).then_some(false)
+            }
+            _ => (held >= limit).then_some(false),
+        }
+    }
 }
 
 impl Monitor {
@@ -170,16 +322,15 @@ impl Monitor {
     fn run(&self, core: &'static Core) {
         self.parker.adopt();
         crate::context::set_thread_of(core);
-        let threshold = core.config().stall_threshold;
-        let period = if threshold == Duration::MAX { Duration::from_millis(10) } else { threshold / 4 };
-        let period = period.max(Duration::from_micros(100));
-        let mut samples = Vec::new();
+        let mut memory = Memory::new(core);
         while !self.stop.load(Ordering::Acquire) {
             if !self.watch.is_on() {
                 self.parker.park(None);
+                // Where everybody stands as it begins.
+                self.sample(core, &mut memory);
                 continue;
             }
-            let until = Instant::now() + period;
+            let until = Instant::now() + Duration::from_nanos(memory.pause());
             while !self.stop.load(Ordering::Acquire) {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -187,83 +338,145 @@ impl Monitor {
                 }
                 self.parker.park(Some(left));
             }
-            let quiet = self.sample(core, period, &mut samples);
+            let quiet = self.sample(core, &mut memory);
             if quiet {
                 self.watch.off(|| !core.is_quiet());
             }
         }
     }
 
-    /// One look. True: everybody sleeps, and there is nothing to watch.
-    fn sample(&self, core: &'static Core, period: Duration, samples: &mut Vec<Sample>) -> bool {
+    /// One look. True: everybody sleeps or is stuck, and there is nothing to watch.
+    fn sample(&self, core: &'static Core, memory: &mut Memory) -> bool {
         if core.phase() != OPEN {
             return false;
         }
-        let now = core.clock.now();
+        let (now, real) = (core.clock.now(), clock::real_now());
         core.keep_coarse(now);
         core.pool.retry(core);
-        if core.is_quiet() {
-            samples.clear();
-            return true;
+        memory.samples.resize(core.table.len(), Sample::default());
+        if real.saturating_sub(std::mem::replace(&mut memory.looked, real)) >= STOPPED {
+            memory.samples.iter_mut().for_each(|sample| sample.since = 0);
         }
-        let workers = core.table.len();
-        samples.resize(workers, Sample::default());
+        let unreported = memory.report(core, real);
+        if core.is_quiet() {
+            // What follows begins anew.
+            memory.samples.iter_mut().for_each(|sample| sample.since = 0);
+            memory.hasty = false;
+            if std::mem::take(&mut memory.marked) {
+                core.timer_armed(core.earliest());
+                return false;
+            }
+            return !unreported;
+        }
+        memory.marked = false;
         let mut waiting = !core.injector.is_empty();
-        for (worker, sample) in core.table.workers().zip(samples.iter_mut()) {
-            let tick = worker.pulse.tick.load(Ordering::Relaxed);
-            let held_up = tick == sample.tick;
-            sample.tick = tick;
-            if (held_up || worker.pulse.blocked.load(Ordering::Relaxed))
-                && (worker.ring.len() > 0 || !worker.slot.is_empty())
-            {
-                // It has sat in one poll for a whole period with others behind it.
-                worker.pulse.wants_help.store(true, Ordering::Relaxed);
-                waiting = true;
+        let (mut stuck, mut any_stuck) = (Vec::new(), false);
+        for worker in core.table.workers() {
+            let index = usize::from(worker.index);
+            match worker.standing() {
+                Standing::Resting => memory.samples[index].since = 0,
+                Standing::Out | Standing::Stuck => {
+                    waiting |= worker.has_any();
+                    any_stuck |= worker.standing() == Standing::Stuck;
+                    memory.samples[index].since = 0;
+                }
+                Standing::Active => {
+                    let before = memory.samples[index].since;
+                    if let Some(asleep) = memory.look_at(worker, real) {
+                        stuck.push((worker, asleep));
+                    }
+                    if memory.samples[index].since == before && worker.has_any() {
+                        // It has sat in one poll since the last look, with others behind it.
+                        worker.pulse.wants_help.store(true, Ordering::Relaxed);
+                        waiting = true;
+                    }
+                }
             }
         }
+        let unattended = self.is_unattended(core, now, memory.period);
         let parked = core.idle.counts().0;
         if waiting && parked > 0 {
             core.wake_one();
         } else if core.is_deserted() {
             core.attend_ground();
-        } else if core.table.is_short() && parked == 0 {
-            // At the cap, or no thread to be had: the next look tries again.
-            if core.table.hire(core).is_err() && core.table.active() == 0 {
-                core.table.call_waiter(core);
-            }
         }
-        self.attend(core, now, period);
+        if parked == 0 && (waiting || unattended || core.table.active() == 0) {
+            for (worker, asleep) in stuck {
+                any_stuck |= self.mark(worker, asleep, memory);
+            }
+            self.hire(core, now);
+        }
+        memory.hasty = any_stuck;
+        if any_stuck {
+            core.timer_armed(core.earliest());
+        }
+        if unattended {
+            self.call_to_ground(core);
+        }
         false
     }
 
-    /// Sees to it that somebody looks at poller and timers: first it asks the running workers; if that has not helped by the
-    /// next look, it does so itself.
-    fn attend(&self, core: &'static Core, now: u64, period: Duration) {
-        let period = period.as_nanos() as u64;
-        let overdue = core.earliest().saturating_add(period / 2) < now && core.earliest() != NEVER;
-        let unseen = core.seat.deadline() == NOBODY && now.saturating_sub(core.driver.looked()) > period;
-        let unattended = core.driver.has_poller() && unseen;
-        if !overdue && !unattended {
+    /// Steps out on behalf of a worker that is stuck.
+    fn mark(&self, worker: &'static Worker, asleep: bool, memory: &mut Memory) -> bool {
+        let core = worker.core;
+        let sample = &mut memory.samples[usize::from(worker.index)];
+        let found = Found { task: worker.pulse.task(), since: sample.since, asleep };
+        if core.idle.lists(worker.index) || !core.table.mark(worker, sample.tick) {
+            return false;
+        }
+        core.counters.stalls.bump_shared();
+        sample.stall = Some(found);
+        memory.marked = true;
+        // If it was about to sleep it comes and takes the mark off. If not, its next sleep ends at once.
+        core.unpark(worker.index);
+        if let Some(item) = worker.slot.take() {
+            core.injector.push(Job::One(item));
+        }
+        core.wake_after_publish();
+        true
+    }
+
+    /// Fills the places of those who are stuck or out. If that cannot be, does what is left to do.
+    #[cold]
+    fn hire(&self, core: &'static Core, now: u64) {
+        while core.table.is_short() {
+            if core.table.hire(core).is_ok() {
+                continue;
+            }
+            // At the cap, or no thread to be had: the next look tries again.
+            if core.table.active() == 0 {
+                core.table.call_waiter(core);
+                // Nobody runs tasks, but threads in `block_on` may wait for a timer or a descriptor.
+                let mut ready = Vec::new();
+                core.expire_all(now, &mut ready);
+                if let Some(mut wait) = core.driver.try_wait() {
+                    wait.wait(Some(Duration::ZERO), &mut ready);
+                    drop(wait);
+                    core.driver.keep_looked(now);
+                }
+                let _inside = crate::context::enter_foreign(core);
+                core.wake_all(ready);
+            }
             return;
         }
+        // Who has just been hired looks at poller and timers before anything else.
+    }
+
+    /// Whether a timer is overdue, or nobody has looked at the poller for long.
+    fn is_unattended(&self, core: &Core, now: u64, period: u64) -> bool {
+        let earliest = core.earliest();
+        let overdue = earliest != NEVER && earliest.saturating_add(period / 2) < now;
+        let unseen = core.seat.deadline() == NOBODY && now.saturating_sub(core.driver.looked()) > period;
+        overdue || (core.driver.has_poller() && unseen)
+    }
+
+    /// Sees to it that somebody looks at poller and timers: a sleeper, or the next who comes to a poll boundary.
+    fn call_to_ground(&self, core: &'static Core) {
         core.table.workers().for_each(|worker| worker.attention.raise(LOOK));
         if let Some(sleeper) = core.idle.any() {
             // It takes the seat when it lies down again, and looks at all timers before.
-            return core.unpark(sleeper);
+            core.unpark(sleeper);
         }
-        let late = now.saturating_sub(core.driver.looked()) > 2 * period;
-        if !overdue && !late {
-            return;
-        }
-        let mut ready = Vec::new();
-        core.expire_all(now, &mut ready);
-        if unattended && let Some(mut wait) = core.driver.try_wait() {
-            wait.wait(Some(Duration::ZERO), &mut ready);
-            drop(wait);
-            core.driver.keep_looked(now);
-        }
-        let _inside = crate::context::enter_foreign(core);
-        core.wake_all(ready);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     local,
     metrics::Metrics,
     shard::Shard,
+    stall::{Stall, StallHook},
     task::{Id, JoinHandle, TaskInfo},
     trace::{Event, Tracer},
     worker::{self, table::MAX_WORKERS},
@@ -45,38 +46,39 @@ pub(crate) struct Config {
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
+    pub(crate) on_stall: Option<StallHook>,
     pub(crate) tracer: Option<Tracer>,
 }
 
-/// Builds a runtime that differs from the default one.
-pub struct Builder {
-    config: Config,
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            name: "gambol".to_owned(),
+            workers: None,
+            max_workers: MAX_WORKERS,
+            max_blocking_threads: 512,
+            stack_size: None,
+            stall_threshold: Duration::from_millis(10),
+            virtual_time: false,
+            on_thread_start: None,
+            on_thread_stop: None,
+            on_task_panic: None,
+            on_stall: None,
+            tracer: None,
+        }
+    }
 }
 
-impl Default for Builder {
-    fn default() -> Builder {
-        Builder::new()
-    }
+/// Builds a runtime that differs from the default one.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
 }
 
 impl Builder {
     /// As many workers as the process may use processors, everything else as documented at each setting.
     pub fn new() -> Builder {
-        Builder {
-            config: Config {
-                name: "gambol".to_owned(),
-                workers: None,
-                max_workers: MAX_WORKERS,
-                max_blocking_threads: 512,
-                stack_size: None,
-                stall_threshold: Duration::from_millis(10),
-                virtual_time: false,
-                on_thread_start: None,
-                on_thread_stop: None,
-                on_task_panic: None,
-                tracer: None,
-            },
-        }
+        Builder::default()
     }
 
     /// Workers that run tasks at one time: 1 to 256. Default: `std::thread::available_parallelism`, which knows cgroups.
@@ -109,8 +111,12 @@ impl Builder {
         self
     }
 
-    /// How long a poll may take before others look after what waits behind it. The monitor looks every quarter of this. Default
-    /// 10 ms; `Duration::MAX`: only what sleeps while work waits is looked after.
+    /// How long a poll may compute while others wait before a worker is added. Default 10 ms.
+    ///
+    /// The monitor looks every quarter of this, at least 0.1 ms apart, while anything runs. A task that sleeps in a system call (a
+    /// lock of std, a blocking read, `thread::sleep`) is found after one or two looks on Linux, and after the threshold
+    /// elsewhere; what follows it while it lasts, four times sooner. The added worker ends when the first goes on.
+    /// `Duration::MAX`: no worker is added for a task that has not said that it blocks.
     pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
         self.config.stall_threshold = threshold;
         self
@@ -131,6 +137,15 @@ impl Builder {
     /// Called with the payload of each panic in a task, on the worker. A panic in it is caught.
     pub fn on_task_panic(mut self, hook: impl Fn(Id, &(dyn Any + Send)) + Send + Sync + 'static) -> Builder {
         self.config.on_task_panic = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when a poll has held up its worker while others waited: once for each place of spawn, when the poll ends, or after
+    /// a second. On the monitor's thread, which it should not block. A panic in it is caught.
+    ///
+    /// With the features `log` and `tracing` such a stall is also a warning there. [`Metrics::stalls`] counts all of them.
+    pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
+        self.config.on_stall = Some(Arc::new(hook));
         self
     }
 
@@ -618,10 +633,13 @@ pub(crate) fn recent_now() -> u64 {
 /// Arms a timer where it is cheapest: in the shard of the worker that this thread is, or in one for foreign threads.
 #[inline]
 pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
-    if let Some(shard) = context::with(|cx| cx.local().map(|local| &local.worker.shard))
-        && let Some((key, _)) = shard.insert(deadline, waker.clone())
+    if let Some(worker) = context::with(|cx| cx.local().map(|local| local.worker))
+        && let Some((key, earliest)) = worker.shard.insert(deadline, waker.clone())
     {
-        return (shard, key);
+        if earliest && worker.diverts() {
+            worker.core.timer_armed(deadline);
+        }
+        return (&worker.shard, key);
     }
     arm_slow(deadline, waker)
 }
@@ -645,7 +663,8 @@ fn arm_slow(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
 /// The timer in `home` has become its earliest: wakes who must know.
 #[cold]
 pub(crate) fn timer_armed(home: &'static Shard, deadline: u64) {
-    let ours = context::with(|cx| cx.local().is_some_and(|local| ptr::eq(&local.worker.shard, home)));
+    let ours = |worker: &worker::Worker| ptr::eq(&worker.shard, home) && !worker.diverts();
+    let ours = context::with(|cx| cx.local().is_some_and(|local| ours(local.worker)));
     if !ours {
         crate::core::by_slot(home.core).timer_armed(deadline);
     }

@@ -121,6 +121,11 @@ impl Idle {
         lock(&self.list).last().copied()
     }
 
+    /// Whether a worker is on the list.
+    pub(crate) fn lists(&self, worker: u16) -> bool {
+        lock(&self.list).contains(&worker)
+    }
+
     /// Takes a worker off the list that has seen work in its last look, and counts it as searching, whoever took it off.
     ///
     /// It may have searched before, and publishers have relied on that. If it went on as busy, what it does not take itself

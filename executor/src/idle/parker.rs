@@ -76,6 +76,11 @@ impl Parker {
         self.end()
     }
 
+    /// Whether the owner sleeps, or is about to.
+    pub(crate) fn sleeps(&self) -> bool {
+        matches!(self.state.load(Ordering::Relaxed), PARKED | POLLING)
+    }
+
     /// Ends the owner's sleep, or its next one.
     pub(crate) fn unpark(&self) -> Owed {
         // AcqRel: what we published before is visible to the owner when it reads NOTIFIED.

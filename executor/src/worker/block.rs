@@ -78,7 +78,8 @@ impl Out {
 /// Runs tasks as the worker that is out, until `done`. False: the runtime is being shut down.
 fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     let core = worker.core;
-    core.table.step_in(worker);
+    // Its place cannot be filled: there is no thread to be had.
+    let _ = core.table.step_in(worker);
     core.monitor.watch();
     context::with(|cx| cx.nested.set(cx.nested.get() + 1));
     let leave = {

@@ -82,14 +82,16 @@ impl Watch {
             due: Cell::new(0),
             turn: Cell::new(0),
             now: Cell::new(now),
-            looked: Cell::new(now),
-            polled: Cell::new(now),
+            // A worker that is added because others are stuck looks at what they leave lying before it takes up more of the same.
+            looked: Cell::new(0),
+            polled: Cell::new(0),
             round: Cell::new(0),
             mean: Cell::new(0),
             pace: Cell::new(1),
             guessed: Cell::new(0),
             crowd: Cell::new(0),
-            injected: Cell::new(false),
+            // So it also runs what these have woken before it takes something from the injector.
+            injected: Cell::new(true),
         }
     }
 
@@ -260,14 +262,33 @@ impl Local {
         if ready.is_empty() {
             return;
         }
-        let draining = &self.worker.draining;
-        draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(ready.drain(..));
+        // Publishers must not rely on us while we are in a waker.
+        self.end_search();
+        let worker = self.worker;
+        worker.pulse.running.store(0, Ordering::Relaxed);
+        worker.lock_draining().extend(ready.drain(..));
+        worker.drains.store(true, Ordering::Relaxed);
         self.batch.set(true);
         loop {
-            let waker = draining.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+            let waker = worker.lock_draining().pop_front();
             let Some(waker) = waker else { break };
             crate::core::wake(waker);
         }
         self.batch.set(false);
+        worker.drains.store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes what workers that are stuck or out had begun to wake. False: there was nothing.
+    pub(super) fn take_over_batches(&self) -> bool {
+        let mut any = false;
+        for worker in self.core().table.workers().filter(|worker| worker.is_left()) {
+            if worker.drains.load(Ordering::Relaxed) {
+                let mut wakers: Vec<Waker> = worker.lock_draining().drain(..).collect();
+                worker.drains.store(false, Ordering::Relaxed);
+                any |= !wakers.is_empty();
+                self.wake_batch(&mut wakers);
+            }
+        }
+        any
     }
 }

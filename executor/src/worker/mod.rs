@@ -8,6 +8,7 @@
 //! - `check.rs`   the look at the clock, and what depends on it: poller, timers, fairness, and whether to wake others
 //! - `search.rs`  stealing, and falling asleep
 //! - `block.rs`   a task says that it blocks
+//! - `thread.rs`  whether the thread runs or sleeps, as the kernel sees it: for the monitor, which finds out what no task says
 //! - `table.rs`   which workers there are, the spare ones, and the threads
 
 pub(crate) mod block;
@@ -15,6 +16,7 @@ mod check;
 mod run;
 mod search;
 pub(crate) mod table;
+mod thread;
 
 pub(crate) use block::{block_in_place, step_out};
 
@@ -31,12 +33,16 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    panic::Location,
+    ptr,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
 };
+use table::Standing;
+use thread::Thread;
 
 /// The shared part of a worker.
 pub(crate) struct Worker {
@@ -49,8 +55,13 @@ pub(crate) struct Worker {
     pub(crate) parker: Parker,
     pub(crate) shard: Shard,
     /// Wakers that the poller or a shard handed back and that have not been woken yet. The lock is held to take one.
-    pub(crate) draining: Mutex<VecDeque<Waker>>,
+    draining: Mutex<VecDeque<Waker>>,
+    /// There may be something in `draining`. Written by the worker.
+    pub(crate) drains: AtomicBool,
     pub(crate) counters: Counters,
+    /// A [`Standing`]. Written under the table's lock.
+    standing: AtomicU8,
+    pub(crate) thread: Thread,
     /// The registry's pages that this worker inserts into; with its thread while it has one.
     owned: Mutex<Option<Owned>>,
 }
@@ -62,8 +73,43 @@ pub(crate) struct Pulse {
     pub(crate) tick: AtomicU32,
     /// The tasks in its ring are worth another worker (`check.rs`). The monitor sets it too.
     pub(crate) wants_help: AtomicBool,
-    /// Its task has declared that it blocks: nothing here runs until somebody takes it.
+    /// It stands as Out or Stuck: nothing here runs until somebody takes it. Written under the table's lock.
     pub(crate) blocked: AtomicBool,
+    /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck. Written under the table's lock.
+    pub(crate) diverts: AtomicBool,
+    /// The task that has its turn, or had the last one; 0 while wakers are woken. With `site` two plain stores per turn.
+    pub(crate) running: AtomicU64,
+    /// Where that task was spawned.
+    pub(crate) site: AtomicPtr<Location<'static>>,
+}
+
+impl Pulse {
+    fn new() -> Pulse {
+        Pulse {
+            tick: AtomicU32::new(0),
+            wants_help: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            diverts: AtomicBool::new(false),
+            running: AtomicU64::new(0),
+            site: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// A turn begins.
+    #[inline]
+    fn shows(&self, meta: &Meta) {
+        self.running.store(meta.id.to_u64(), Ordering::Relaxed);
+        self.site.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The task that has its turn, or had the last one, and where it was spawned. The two belong together if the tick is the
+    /// same before and after.
+    pub(crate) fn task(&self) -> Option<(Id, &'static Location<'static>)> {
+        let id = Id::from_u64(self.running.load(Ordering::Relaxed))?;
+        // SAFETY: null, or a reference to what lives for ever, which `shows` stored.
+        let site = unsafe { self.site.load(Ordering::Relaxed).as_ref() }?;
+        Some((id, site))
+    }
 }
 
 impl Worker {
@@ -72,26 +118,49 @@ impl Worker {
             index,
             core,
             ring: Ring::new(),
-            pulse: Pulse {
-                tick: AtomicU32::new(0),
-                wants_help: AtomicBool::new(false),
-                blocked: AtomicBool::new(false),
-            },
+            pulse: Pulse::new(),
             attention: Attention::new(),
             slot: Slot::new(),
             parker: Parker::new(),
             shard: Shard::new(core.slot),
             draining: Mutex::new(VecDeque::new()),
+            drains: AtomicBool::new(false),
             counters: Counters::default(),
+            standing: AtomicU8::new(Standing::Resting as u8),
+            thread: Thread::new(),
             owned: Mutex::new(Some(Owned::default())),
         }
     }
 
-    /// Whether there is something in the ring for a thief.
+    /// Whether there is something here for a thief.
     #[inline]
     pub(crate) fn wants_help(&self) -> bool {
-        (self.pulse.wants_help.load(Ordering::Relaxed) || self.pulse.blocked.load(Ordering::Relaxed))
-            && self.ring.len() > 0
+        (self.pulse.wants_help.load(Ordering::Relaxed) && self.ring.len() > 0) || self.is_left()
+    }
+
+    /// Whether there is something here that the worker will not come to, because it stands as Out or Stuck.
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.pulse.blocked.load(Ordering::Relaxed) && self.has_any()
+    }
+
+    /// Whether anything waits here for its turn.
+    pub(crate) fn has_any(&self) -> bool {
+        self.ring.len() > 0 || !self.slot.is_empty() || self.drains.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lock_draining(&self) -> MutexGuard<'_, VecDeque<Waker>> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::from_u8(self.standing.load(Ordering::Relaxed))
+    }
+
+    /// Whether what it pushes and arms is for others.
+    #[inline]
+    pub(crate) fn diverts(&self) -> bool {
+        self.pulse.diverts.load(Ordering::Relaxed)
     }
 }
 
@@ -186,7 +255,7 @@ impl Local {
     /// A fresh task, behind all others.
     #[inline]
     pub(crate) fn push_spawned(&self, item: Item) {
-        if self.crowded.get() {
+        if self.crowded.get() || self.worker.diverts() {
             return self.core().inject(item);
         }
         self.push_back(item);
@@ -217,6 +286,9 @@ impl Local {
         if self.batch.get() {
             return self.push_batch(item);
         }
+        if self.worker.diverts() {
+            return self.core().inject(item);
+        }
         // SAFETY: there is one `Local` per worker, and we are on its thread.
         if let Some(displaced) = unsafe { self.worker.slot.put(item) } {
             self.reschedule(displaced);
@@ -225,7 +297,7 @@ impl Local {
 
     /// A task that poller or timers have woken.
     fn push_batch(&self, item: Item) {
-        if self.crowded.get() {
+        if self.crowded.get() || self.worker.diverts() {
             self.core().inject(item);
         } else {
             self.push_back(item);

@@ -3,12 +3,12 @@
 //! In order: what the look at the clock brought (one task from the injector, so that what comes from outside is not held
 //! up by what is here), the slot, the ring, the injector, other workers' rings. Go's `findRunnable` has the same order.
 //!
-//! Per turn, beside the task's own work: one plain load of the attention word, one plain store of the tick, one
-//! read-modify-write to take the task.
+//! Per turn, beside the task's own work: one plain load of the attention word, plain stores of the tick, the task's id and
+//! where it was spawned, and one read-modify-write to take the task.
 
 use super::{Local, table::Leave};
 use crate::{
-    attention::{LOOK, STOP, SURPLUS},
+    attention::{LOOK, STOP, STUCK, SURPLUS},
     budget, context,
     queue::{Item, Job},
     task::Runnable,
@@ -97,6 +97,7 @@ impl Local {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
+            self.worker.pulse.shows(runnable.metadata());
             self.worker.counters.polls.bump();
             runnable.run();
             context::leave_task_fast(cx);
@@ -110,8 +111,16 @@ impl Local {
         if attention & STOP != 0 {
             return Some(Leave::Stop);
         }
-        if attention & SURPLUS != 0 {
+        let mut surplus = attention & SURPLUS != 0;
+        if surplus {
             self.worker.attention.clear(SURPLUS);
+        }
+        if attention & STUCK != 0 {
+            // Not stuck after all, or not any more.
+            surplus |= self.core().table.recover(self.worker);
+            self.core().monitor.watch();
+        }
+        if surplus {
             self.empty_queues();
             return Some(Leave::Rest);
         }

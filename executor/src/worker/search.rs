@@ -1,6 +1,6 @@
 //! Looking for work elsewhere, and falling asleep when there is none. The protocol is in `idle/README.md`.
 
-use super::Local;
+use super::{Local, Worker};
 use crate::{
     clock::NEVER,
     core::{Core, fork},
@@ -23,6 +23,10 @@ impl Local {
         fork::check_worker();
         if let Some(item) = self.next_injected() {
             return Some(item);
+        }
+        if self.take_over_batches() {
+            // What was woken stands on our own ring.
+            return None;
         }
         if self.searching.get() || self.core().idle.start_search(self.core().table.active()) {
             self.searching.set(true);
@@ -54,8 +58,9 @@ impl Local {
                 if std::ptr::eq(victim, self.worker) {
                     continue;
                 }
+                let left = victim.is_left();
                 let slotted = victim.pulse.wants_help.load(Ordering::Relaxed) && !victim.slot.is_empty();
-                any |= slotted;
+                any |= slotted || left;
                 if victim.wants_help() {
                     any = true;
                     // SAFETY: we own our ring, and the victim's is another one.
@@ -66,8 +71,7 @@ impl Local {
                     }
                 }
                 // A task in a slot is about to run where its memory is warm, unless its worker is held up.
-                if last
-                    && slotted
+                if (left || (last && slotted))
                     && let Some(item) = victim.slot.take()
                 {
                     self.worker.counters.steals.bump();
@@ -142,10 +146,6 @@ impl Local {
         self.crowded.set(false);
         core.expire_all(now, &mut ready);
         self.trace(|| Event::Unpark { worker: index });
-        if !ready.is_empty() {
-            // There is work, and a waker that is not ours may block.
-            self.end_search();
-        }
         self.wake_batch(&mut ready);
         self.ready.replace(ready);
         self.clock.polled(self.tick.get(), self.worker.ring.len());
@@ -215,6 +215,6 @@ impl Core {
 
     /// Whether a task waits that no running worker may come to soon.
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.injector.is_empty() || self.table.workers().any(|worker| worker.ring.len() > 0 || !worker.slot.is_empty())
+        !self.injector.is_empty() || self.table.workers().any(Worker::has_any)
     }
 }

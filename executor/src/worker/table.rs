@@ -4,11 +4,22 @@
 //! blocks is not, and another takes over if there is something to do. When it returns and finds its place filled, it empties
 //! its queues, becomes a *spare* and sleeps until it is needed; after a while it ends.
 //!
-//! All of this is rare, so it stands behind one lock. What hot paths read is beside it: `len` and `active`.
+//! ```text
+//! Resting   no thread, or a spare one                       hire: -> Active
+//! Active    runs tasks or waits for some                    its task blocks and says so: -> Out (`step_out`)
+//!                                                           it blocks and does not: -> Stuck (`mark`, by the monitor)
+//!                                                           surplus: -> Resting (`rest`); ends: -> Resting (`exit`)
+//! Out       its task has said that it blocks                the task goes on: -> Active (`step_in`)
+//! Stuck     the monitor has found it in one poll too long   its next poll boundary: -> Active (`recover`)
+//!                                                           its task says now that it blocks: -> Out
+//! ```
+//!
+//! All of this is rare, so it stands behind one lock. What hot paths read is beside it: `len` and `active`, and each worker's
+//! own standing.
 
 use super::{Local, Worker};
 use crate::{
-    attention::{LOOK, STOP, SURPLUS},
+    attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
     task::contain,
@@ -26,7 +37,28 @@ use std::{
 /// Places in a table.
 pub(crate) const MAX_WORKERS: usize = 256;
 /// How long a spare thread sleeps before it ends.
-const SPARE_LASTS: Duration = Duration::from_secs(10);
+const SPARE_LASTS: Duration = Duration::from_secs(5);
+
+/// Whether a worker counts as active: the table in the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    Resting,
+    Active,
+    Out,
+    Stuck,
+}
+
+impl Standing {
+    pub(super) fn from_u8(standing: u8) -> Standing {
+        match standing {
+            0 => Standing::Resting,
+            1 => Standing::Active,
+            2 => Standing::Out,
+            _ => Standing::Stuck,
+        }
+    }
+}
 
 /// Why a worker leaves its loop.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +89,7 @@ struct Roster {
     target: usize,
     /// How many places may be used.
     max: usize,
-    /// How many run or wait for tasks.
+    /// How many stand as Active.
     active: usize,
     /// How many threads are alive.
     alive: usize,
@@ -128,9 +160,22 @@ impl Table {
         !roster.closing && roster.active < roster.target
     }
 
-    fn set_active(&self, roster: &mut Roster, active: usize) {
-        roster.active = active;
-        self.active.store(active, Ordering::Relaxed);
+    /// Changes a worker's standing, and the number of the active with it. What it was.
+    fn stand(&self, roster: &mut Roster, worker: &Worker, standing: Standing) -> Standing {
+        let before = worker.standing();
+        roster.active += usize::from(standing == Standing::Active);
+        roster.active -= usize::from(before == Standing::Active);
+        self.active.store(roster.active, Ordering::Relaxed);
+        worker.standing.store(standing as u8, Ordering::Relaxed);
+        let away = matches!(standing, Standing::Out | Standing::Stuck);
+        worker.pulse.blocked.store(away, Ordering::Relaxed);
+        worker.pulse.diverts.store(standing == Standing::Stuck, Ordering::Relaxed);
+        match (before, standing) {
+            (_, Standing::Stuck) => worker.attention.raise(STUCK),
+            (Standing::Stuck, _) => worker.attention.clear(STUCK),
+            _ => {}
+        }
+        before
     }
 
     /// Starts the runtime's workers.
@@ -142,7 +187,8 @@ impl Table {
             self.reported.store(false, Ordering::Relaxed);
             roster.closing = false;
             roster.drains = false;
-            roster.vacant = (0..self.len() as u16).rev().collect();
+            // A core that has served a larger runtime has more places than this one may use.
+            roster.vacant = (0..self.len().min(max) as u16).rev().collect();
         }
         for _ in 0..workers {
             self.hire(core)?;
@@ -157,8 +203,7 @@ impl Table {
             return Ok(());
         }
         if let Some(index) = roster.spares.pop() {
-            let active = roster.active + 1;
-            self.set_active(&mut roster, active);
+            self.stand(&mut roster, self.worker(index), Standing::Active);
             drop(roster);
             core.unpark(index);
             return Ok(());
@@ -176,6 +221,7 @@ impl Table {
         let worker = self.worker(index);
         worker.attention.clear(LOOK | STOP | SURPLUS);
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
+        worker.thread.forget();
         let config = core.config();
         let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
         if let Some(bytes) = config.stack_size {
@@ -184,8 +230,7 @@ impl Table {
         core.lease();
         match builder.spawn(move || thread_main(worker)) {
             Ok(thread) => {
-                let active = roster.active + 1;
-                self.set_active(&mut roster, active);
+                self.stand(&mut roster, worker, Standing::Active);
                 roster.alive += 1;
                 roster.serving += 1;
                 roster.threads.retain(|thread| !thread.is_finished());
@@ -220,21 +265,40 @@ impl Table {
         }
     }
 
-    /// A worker's task begins to block.
+    /// A worker's task begins to block, and says so.
     pub(super) fn step_out(&self, worker: &Worker) {
-        worker.pulse.blocked.store(true, Ordering::Relaxed);
-        let mut roster = self.lock();
-        let active = roster.active - 1;
-        self.set_active(&mut roster, active);
+        self.stand(&mut self.lock(), worker, Standing::Out);
     }
 
-    /// It returns. True: its place was filled meanwhile.
+    /// It goes on. True: its place was filled meanwhile.
+    #[must_use]
     pub(super) fn step_in(&self, worker: &Worker) -> bool {
-        worker.pulse.blocked.store(false, Ordering::Relaxed);
         let mut roster = self.lock();
-        let active = roster.active + 1;
-        self.set_active(&mut roster, active);
-        active > roster.target && !roster.closing
+        self.stand(&mut roster, worker, Standing::Active);
+        roster.active > roster.target && !roster.closing
+    }
+
+    /// Marks a worker that still sits in turn `tick` as stuck. False: it is not so any more.
+    ///
+    /// The caller unparks it afterwards: it may have been about to sleep, and is to come and take the mark off.
+    #[must_use]
+    pub(crate) fn mark(&self, worker: &Worker, tick: u32) -> bool {
+        let mut roster = self.lock();
+        let sits = worker.standing() == Standing::Active && worker.pulse.tick.load(Ordering::Relaxed) == tick;
+        if sits && !roster.closing {
+            self.stand(&mut roster, worker, Standing::Stuck);
+        }
+        sits && !roster.closing
+    }
+
+    /// A worker comes to a poll boundary and finds that it was marked. True: its place was filled meanwhile.
+    #[must_use]
+    pub(super) fn recover(&self, worker: &Worker) -> bool {
+        let mut roster = self.lock();
+        if worker.standing() == Standing::Stuck {
+            self.stand(&mut roster, worker, Standing::Active);
+        }
+        roster.active > roster.target && !roster.closing
     }
 
     /// A worker that is out begins to wait, and could run tasks meanwhile.
@@ -265,8 +329,7 @@ impl Table {
             if roster.active <= roster.target {
                 return true;
             }
-            let active = roster.active - 1;
-            self.set_active(&mut roster, active);
+            self.stand(&mut roster, worker, Standing::Resting);
             roster.spares.push(worker.index);
         }
         worker.core.attend_ground();
@@ -286,12 +349,9 @@ impl Table {
     }
 
     /// A thread has left its loop. True: it was the last one of a runtime that closes, and has to cancel what is left.
-    fn exit(&self, worker: &Worker, active: bool) -> bool {
+    fn exit(&self, worker: &Worker) -> bool {
         let mut roster = self.lock();
-        if active {
-            let active = roster.active - 1;
-            self.set_active(&mut roster, active);
-        }
+        self.stand(&mut roster, worker, Standing::Resting);
         if !roster.closing {
             roster.vacant.push(worker.index);
         }
@@ -348,8 +408,9 @@ fn thread_main(worker: &'static Worker) {
     let config = core.config();
     context::set_thread_of(core);
     exact_sleeps();
+    worker.thread.adopt();
     call_hook(config.on_thread_start.as_deref());
-    let active = loop {
+    loop {
         let leave = {
             // SAFETY: a place has one thread, and this is its only `Local` at this time.
             let local = unsafe { Local::new(worker) };
@@ -358,12 +419,12 @@ fn thread_main(worker: &'static Worker) {
             local.run()
         };
         match leave {
-            Leave::Stop => break true,
             Leave::Rest if core.table.rest(worker) => {}
-            Leave::Rest => break false,
+            Leave::Stop | Leave::Rest => break,
         }
-    };
-    if core.table.exit(worker, active) {
+    }
+    worker.thread.forget();
+    if core.table.exit(worker) {
         core.drain();
     }
     call_hook(config.on_thread_stop.as_deref());
