@@ -400,10 +400,16 @@ impl Monitor {
         } else if core.is_deserted() {
             core.attend_ground();
         }
-        if parked == 0 && (waiting || unattended || core.table.active() == 0) {
-            for (worker, asleep) in stuck {
-                any_stuck |= self.mark(worker, asleep, memory);
+        let wanted = parked == 0 && (waiting || unattended || core.table.active() == 0);
+        let mut marked = false;
+        for (worker, asleep) in stuck {
+            // What stands with it still others cannot take: wakers, say, that it had begun to wake.
+            if wanted || worker.has_any() {
+                marked |= self.mark(worker, asleep, memory);
             }
+        }
+        any_stuck |= marked;
+        if wanted || marked {
             self.hire(core, now);
         }
         memory.hasty = any_stuck;
