@@ -252,8 +252,8 @@ func stallThreads() ([]float64, error) {
 	stop.Store(true)
 	samples := <-sampled
 	var course []string
-	for stretch := range slices.Chunk(samples, 50) {
-		course = append(course, strconv.Itoa(slices.Max(stretch)))
+	for at := 0; at < len(samples); at += 50 {
+		course = append(course, strconv.Itoa(slices.Max(samples[at:min(at+50, len(samples))])))
 	}
 	fmt.Fprintln(os.Stderr, "threads of go, the most in each quarter of a second:", strings.Join(course, " "))
 	time.Sleep(10 * time.Second)
@@ -271,7 +271,7 @@ func threads() int {
 	if err != nil {
 		fail(err)
 	}
-	for line := range strings.Lines(string(status)) {
+	for _, line := range strings.Split(string(status), "\n") {
 		if count, found := strings.CutPrefix(line, "Threads:"); found {
 			number, err := strconv.Atoi(strings.TrimSpace(count))
 			if err != nil {
