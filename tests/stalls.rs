@@ -626,7 +626,15 @@ fn a_drop_that_does_not_return_keeps_nobody() {
                             assert!(is_parked.recv_timeout(PATIENCE).is_ok(), "not even begun, {workers} workers");
                             task.abort();
                         }
-                        Dropped::Unclaimed => drop(runtime.spawn(async move { clinging })),
+                        Dropped::Unclaimed => {
+                            // Only after its handle has gone: otherwise it may be the handle that drops it, here.
+                            let (sender, is_detached) = chan::unbounded();
+                            drop(runtime.spawn(async move {
+                                is_detached.recv().await.unwrap();
+                                clinging
+                            }));
+                            sender.try_send(()).unwrap();
+                        }
                     }
                 }
                 drop(sender);
