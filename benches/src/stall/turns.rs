@@ -38,7 +38,8 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
 
     match &go {
         Some((_, version)) => println!("go        {version}"),
-        None => println!("go        none, so its column is left out"),
+        None if peers.iter().any(|peer| peer.name == GO) => println!("go        none, so its column is left out"),
+        None => (),
     }
     machine::print();
     let peers: Vec<_> = peers.into_iter().filter(|peer| peer.name != GO || go.is_some()).collect();
