@@ -191,7 +191,8 @@ impl Memory {
         if self.hasty { self.period / HASTE } else { self.period }
     }
 
-    /// Reports stalls that have ended, or have lasted for long. True: one is left to report.
+    /// Reports stalls that have ended, or have lasted for long; not those that were relieved before the threshold, and ended before
+    /// it too. True: one is left to report.
     fn report(&mut self, core: &Core, now: u64) -> bool {
         let mut left = false;
         for (worker, sample) in core.table.workers().zip(&mut self.samples) {
@@ -200,7 +201,9 @@ impl Memory {
                 worker.standing() != Standing::Stuck || worker.pulse.tick.load(Ordering::Relaxed) != sample.tick;
             if ended || now.saturating_sub(found.since) >= LONG_STALL || !self.reported.is_new(found.task) {
                 sample.stall = None;
-                self.reported.report(core, &found.stall(now, ended));
+                if now.saturating_sub(found.since) >= self.threshold {
+                    self.reported.report(core, &found.stall(now, ended));
+                }
             } else {
                 left = true;
             }

@@ -140,10 +140,11 @@ impl Builder {
         self
     }
 
-    /// Called when a poll has held up its worker while others waited: once for each place of spawn, when the poll ends, or after
-    /// a second. On the monitor's thread, which it should not block. A panic in it is caught.
+    /// Called when a poll has held up its worker while others waited, for longer than the threshold: once for each place of spawn,
+    /// when the poll ends, or after a second. On the monitor's thread, which it should not block. A panic in it is caught.
     ///
-    /// With the features `log` and `tracing` such a stall is also a warning there. [`Metrics::stalls`] counts all of them.
+    /// With the features `log` and `tracing` such a stall is also a warning there. [`Metrics::stalls`] counts all for which a worker was
+    /// added, shorter ones too.
     pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
         self.config.on_stall = Some(Arc::new(hook));
         self
