@@ -71,6 +71,12 @@ impl Table {
         std::mem::take(&mut self.sources).into_values()
     }
 
+    /// Appends some of the sources, after the first `seen`, in an order that holds as long as nobody comes or goes.
+    pub(crate) fn page(&self, seen: usize, page: &mut Vec<Arc<Source>>) {
+        let room = page.capacity() - page.len();
+        page.extend(self.sources.values().skip(seen).take(room).cloned());
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sources.len()
     }
