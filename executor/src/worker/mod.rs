@@ -31,9 +31,10 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    panic::Location,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -64,6 +65,27 @@ pub(crate) struct Pulse {
     pub(crate) wants_help: AtomicBool,
     /// Its task has declared that it blocks: nothing here runs until somebody takes it.
     pub(crate) blocked: AtomicBool,
+    /// The id of the task that has its turn, as a word; 0 between turns.
+    pub(crate) running: AtomicU64,
+    /// Where that one was spawned. Changed while `running` is 0, and Release, with the Acquire of who reads both: two equal ids
+    /// around a site are the site's.
+    pub(crate) site: AtomicPtr<Location<'static>>,
+    /// When the worker last looked at the clock, by the runtime's: the running task has run since then at most.
+    pub(crate) looked: AtomicU64,
+}
+
+impl Pulse {
+    /// The task that has its turn, and where it was spawned.
+    pub(crate) fn running(&self) -> Option<(Id, &'static Location<'static>)> {
+        let raw = self.running.load(Ordering::Acquire);
+        let site = self.site.load(Ordering::Acquire);
+        if raw != self.running.load(Ordering::Relaxed) {
+            // One turn has ended and another has perhaps begun: to be told at some other time.
+            return None;
+        }
+        // SAFETY: the pointer is null, or was made from a reference that is good for ever.
+        Some((Id::from_raw(raw)?, unsafe { site.as_ref() }?))
+    }
 }
 
 impl Worker {
@@ -76,6 +98,9 @@ impl Worker {
                 tick: AtomicU32::new(0),
                 wants_help: AtomicBool::new(false),
                 blocked: AtomicBool::new(false),
+                running: AtomicU64::new(0),
+                site: AtomicPtr::new(std::ptr::null_mut()),
+                looked: AtomicU64::new(0),
             },
             attention: Attention::new(),
             slot: Slot::new(),
