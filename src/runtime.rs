@@ -4,4 +4,8 @@
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
 
-pub use gambol_executor::{Builder, Handle, Metrics, Reason, Runtime, ShutdownTimeout, TaskInfo};
+#[cfg(unix)]
+pub use gambol_executor::dump_on_sigquit;
+pub use gambol_executor::{
+    Builder, Direction, Handle, Interest, Metrics, Reason, Runtime, ShutdownTimeout, TaskDump, TaskInfo, TaskState,
+};
