@@ -3,6 +3,9 @@
 //! Most programs need nothing from here: [`spawn`](crate::spawn) and the rest use the runtime of the task or of the
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
+//!
+//! With `GAMBOL_DUMP=sigquit` in the environment, SIGQUIT makes the program tell what its tasks do; see
+//! [`seeing`](crate::guide::seeing).
 
 #[cfg(unix)]
 pub use gambol_executor::dump_on_sigquit;

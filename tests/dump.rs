@@ -341,7 +341,9 @@ fn tasks_have_their_names_and_the_table_is_readable() {
     let dump: TaskDump = runtime.dump();
     assert!(dump.iter().any(|info| info.name.as_deref() == Some("session 7")));
     let text = dump.to_string();
-    for part in ["runtime \"service\": 2 workers", "41 tasks live", " 40  sleep ", "\"session #\"", "\"janitor\""] {
+    for part in
+        ["runtime \"service\"; workers: 2 active", "tasks: 41 live", " 40  sleep ", "\"session #\"", "\"janitor\""]
+    {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");

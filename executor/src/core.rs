@@ -521,6 +521,7 @@ impl Core {
     }
 
     /// A lease for somebody who has found the core in its slot. False: it serves no runtime, or one that is shut down.
+    #[cfg(unix)]
     fn lease_live(&self) -> bool {
         // Under the lock that `retire` holds.
         let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -633,6 +634,7 @@ fn extra(name: Option<Box<str>>) -> Box<Extra> {
 }
 
 /// The runtimes that are not shut down, one after the other; each stays what it is while it is shown.
+#[cfg(unix)]
 pub(crate) fn each_live(mut show: impl FnMut(&'static Core)) {
     let slots = SPARE.lock().unwrap_or_else(PoisonError::into_inner).1;
     for slot in 0..slots {

@@ -13,8 +13,9 @@
 //!
 //! *It stops nobody.* Each lock is held for at most 256 looks of some tens of nanoseconds: the visitors' lock of the registry, for which
 //! an abort waits and nobody else does; the poller's table; a source; the pool's list. What is found is copied out, and everything else
-//! (names, sorting, words) is done afterwards. With 100,000 parked tasks under load the longest hold was some tens of microseconds
-//! (`executor/tests/dump.rs` measures).
+//! (names, sorting, words) is done afterwards. Among 100,000 parked tasks the registry is held for 2.4 µs at a time, in one of a thousand
+//! for 6 µs; among 100,000 descriptors the table for 49 µs at the last page (`a_page_of_a_hundred_thousand_tasks`,
+//! `a_page_behind_a_hundred_thousand`; `executor/tests/dump.rs` measures the whole).
 //!
 //! So it is no picture of one moment: what comes or goes meanwhile may be missing, and one who has just been woken may be listed as parked.
 //!
@@ -363,12 +364,12 @@ impl TaskDump {
         let blocked = self.workers.iter().filter(|worker| worker.blocked).count();
         writeln!(
             f,
-            "runtime {:?}: {} workers active, {} of them parked; {} spare, {} blocked",
+            "runtime {:?}; workers: {} active, {} of these parked, {} spare, {} blocked",
             self.runtime, self.active, self.parked, self.spare, blocked
         )?;
         write!(
             f,
-            "{} tasks live, {} listed: {} running, {} ready, {} parked, {} in the blocking pool",
+            "tasks: {} live, {} listed: {} running, {} ready, {} parked, {} in the blocking pool",
             Grouped(self.live),
             Grouped(self.tasks.len()),
             count(TaskState::Running),
@@ -377,10 +378,10 @@ impl TaskDump {
             count(TaskState::Blocking),
         )?;
         if self.unlisted > 0 {
-            write!(f, "; {} queued that were never parked", Grouped(self.unlisted))?;
+            write!(f, "; {} queued and never parked yet", Grouped(self.unlisted))?;
         }
         if self.jobs_waiting > 0 {
-            write!(f, "; {} jobs wait for the blocking pool", Grouped(self.jobs_waiting))?;
+            write!(f, "; {} waiting for the blocking pool", Grouped(self.jobs_waiting))?;
         }
         writeln!(f)
     }

@@ -130,6 +130,28 @@ mod tests {
         assert_eq!(insert(&mut table), first + 1);
     }
 
+    /// Prints how long the table is held for the last page of many.
+    #[test]
+    #[ignore = "a measurement"]
+    fn a_page_behind_a_hundred_thousand() {
+        let mut table = Table::new();
+        for _ in 0..100_000 {
+            insert(&mut table);
+        }
+        let mut page = Vec::with_capacity(256);
+        let mut holds: Vec<_> = (0..101)
+            .map(|_| {
+                page.clear();
+                let begin = std::time::Instant::now();
+                table.page(100_000 - 256, &mut page);
+                begin.elapsed()
+            })
+            .collect();
+        assert_eq!(page.len(), 256);
+        holds.sort_unstable();
+        eprintln!("the last page takes {:?}, at most {:?}", holds[50], holds[100]);
+    }
+
     #[test]
     fn memory_comes_back_after_a_peak_whoever_survives_it() {
         let mut table = Table::new();
