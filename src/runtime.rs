@@ -3,5 +3,13 @@
 //! Most programs need nothing from here: [`spawn`](crate::spawn) and the rest use the runtime of the task or of the
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
+//!
+//! With `GAMBOL_DUMP=sigquit` in the environment, SIGQUIT makes the program tell what its tasks do; see
+//! [`seeing`](crate::guide::seeing).
 
-pub use gambol_executor::{Builder, Handle, Metrics, Reason, Runtime, ShutdownTimeout, Stall, TaskInfo};
+#[cfg(unix)]
+pub use gambol_executor::dump_on_sigquit;
+pub use gambol_executor::{
+    Builder, Direction, Handle, Interest, Metrics, Reason, Runtime, ShutdownTimeout, Stall, TaskDump, TaskInfo,
+    TaskState,
+};

@@ -366,6 +366,30 @@ pub fn park(reason: Reason) {
     });
 }
 
+/// Runs `f`, which polls a leaf on behalf of somebody other than the running task: what the leaf says of waiting is not said of this
+/// task.
+pub fn aside<R>(f: impl FnOnce() -> R) -> R {
+    park_again_if(f, |_| true)
+}
+
+/// Runs `f`, which polls what only ends a wait, such as a time limit: what the task waits for is what was said before in this turn, if
+/// anything was.
+#[inline]
+pub fn beside<R>(f: impl FnOnce() -> R) -> R {
+    park_again_if(f, |meta| !meta.is_silent())
+}
+
+#[inline]
+fn park_again_if<R>(f: impl FnOnce() -> R, is_kept: impl FnOnce(&Meta) -> bool) -> R {
+    let kept = with(|cx| cx.meta().filter(|meta| is_kept(meta)).map(Meta::wait_word));
+    let result = f();
+    if let Some(word) = kept {
+        // Between the two the thread has come back to the same task, whatever `f` has polled.
+        with(|cx| cx.meta().into_iter().for_each(|meta| meta.set_wait_word(word)));
+    }
+    result
+}
+
 /// Puts the running task into its runtime's registry.
 pub(crate) fn register(waker: &Waker) -> u32 {
     let waker = waker.clone();

@@ -262,7 +262,7 @@ impl Core {
                 Some(local) => local.next_id(),
                 None => self.next_id(),
             };
-            let (runnable, task) = cell(id, name, location, future, WithInfo(schedule));
+            let (runnable, task) = cell(meta(id, name, location), future, WithInfo(schedule));
             match local {
                 Some(local) => {
                     local.worker.counters.spawned.bump();
@@ -288,7 +288,8 @@ impl Core {
     ) -> JoinHandle<T> {
         fork::check();
         let id = self.next_id();
-        let (runnable, task) = cell(id, name, location, async move { job() }, WithInfo(schedule_blocking));
+        let meta = meta(id, name, location).of_job();
+        let (runnable, task) = cell(meta, async move { job() }, WithInfo(schedule_blocking));
         self.counters.spawned.bump_shared();
         self.pool.push(self, runnable);
         JoinHandle::new(task)
@@ -524,6 +525,18 @@ impl Core {
         closed
     }
 
+    /// A lease for somebody who has found the core in its slot. False: it serves no runtime, or one that is shut down.
+    #[cfg(unix)]
+    fn lease_live(&self) -> bool {
+        // Under the lock that `retire` holds.
+        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = matches!(self.phase.load(Ordering::Acquire), OPEN | CLOSING);
+        if live {
+            self.lease();
+        }
+        live
+    }
+
     /// A task that nobody of the runtime knows of has had a turn. If it was the last one of a runtime that has ended, the core
     /// is free.
     #[inline]
@@ -604,19 +617,14 @@ impl Core {
 }
 
 /// Makes a task's cell.
-fn cell<F, S>(
-    id: Id,
-    name: Option<Box<str>>,
-    location: &'static Location<'static>,
-    future: F,
-    schedule: S,
-) -> (Runnable, async_task::Task<Outcome<F::Output>, Meta>)
+#[inline]
+fn cell<F, S>(meta: Meta, future: F, schedule: S) -> (Runnable, async_task::Task<Outcome<F::Output>, Meta>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: async_task::Schedule<Meta> + Send + Sync + 'static,
 {
-    async_task::Builder::new().metadata(meta(id, name, location)).spawn(move |_| Contained::new(future), schedule)
+    async_task::Builder::new().metadata(meta).spawn(move |_| Contained::new(future), schedule)
 }
 
 #[inline]
@@ -630,18 +638,36 @@ fn extra(name: Option<Box<str>>) -> Box<Extra> {
     Box::new(Extra::new(name, context::with(|cx| cx.inherited().cloned())))
 }
 
+/// The runtimes that are not shut down, one after the other; each stays what it is while it is shown.
+#[cfg(unix)]
+pub(crate) fn each_live(mut show: impl FnMut(&'static Core)) {
+    let slots = SPARE.lock().unwrap_or_else(PoisonError::into_inner).1;
+    for slot in 0..slots {
+        let core = by_slot(slot as u16);
+        if core.lease_live() {
+            show(core);
+            core.release();
+        }
+    }
+}
+
 /// Every task's schedule function. A function without captures, so that async-task need not count references for it.
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let core = runnable.metadata().id.core();
     context::with(|cx| match cx.local() {
         Some(local) if local.worker.core.slot == core => {
+            runnable.metadata().set_queued(local.worker.core.coarse_now());
             if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
                 local.push_woken(runnable.into_raw());
             }
         }
-        _ => by_slot(core).inject(runnable.into_raw()),
+        _ => {
+            let core = by_slot(core);
+            runnable.metadata().set_queued(core.coarse_now());
+            core.inject(runnable.into_raw());
+        }
     });
 }
 

@@ -112,6 +112,14 @@ impl Driver {
         Ok(poller)
     }
 
+    /// The poller, if it was made.
+    pub(crate) fn existing(&self) -> Option<Arc<Poller>> {
+        match &*self.place() {
+            Place::Made(poller) => Some(poller.clone()),
+            Place::Empty | Place::Closed => None,
+        }
+    }
+
     /// Whether descriptors may be waiting to be looked at.
     #[inline]
     pub(crate) fn has_poller(&self) -> bool {

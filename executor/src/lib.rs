@@ -40,14 +40,21 @@ mod runtime;
 pub mod bench;
 mod metrics;
 mod trace;
+// What the tasks do now, as a table; the same when SIGQUIT comes; threads of our own that no runtime runs tasks on.
+mod dump;
+#[cfg(unix)]
+mod ours;
+#[cfg(unix)]
+mod sigquit;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
-pub use context::{current_task, inside_runtime, park, random, task_depth};
+pub use context::{aside, beside, current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
-pub use gambol_netpoll::{AsDescriptor, Direction};
+pub use dump::{Interest, TaskDump, TaskInfo, TaskState};
+pub use gambol_netpoll::{AsDescriptor, Direction, RawDescriptor};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
@@ -55,7 +62,9 @@ pub use runtime::{
     Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
     spawn_blocking, spawn_local,
 };
+#[cfg(unix)]
+pub use sigquit::dump_on_sigquit;
 pub use sleep::Sleep;
 pub use stall::Stall;
-pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
+pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
 pub use trace::{Event, Tracer};

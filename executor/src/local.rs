@@ -288,6 +288,8 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
+    let meta = runnable.metadata();
+    meta.set_queued(context::core(meta.id.core()).coarse_now());
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

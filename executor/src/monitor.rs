@@ -429,7 +429,7 @@ impl Monitor {
     fn mark(&self, worker: &'static Worker, asleep: bool, memory: &mut Memory) -> bool {
         let core = worker.core;
         let sample = &mut memory.samples[usize::from(worker.index)];
-        let found = Found { task: worker.pulse.task(), since: sample.since, asleep };
+        let found = Found { task: worker.pulse.running(), since: sample.since, asleep };
         if core.idle.lists(worker.index) || !core.table.mark(worker, sample.tick) {
             return false;
         }

@@ -9,11 +9,12 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
-    task::Runnable,
+    task::{Id, Runnable},
     worker::table::call_hook,
 };
 use std::{
     collections::VecDeque,
+    panic::Location,
     ptr,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -34,6 +35,8 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Runnable>,
+    /// One per thread that has a job, in no order.
+    running: Vec<Running>,
     threads: usize,
     idle: usize,
     /// Threads that were notified and have not come yet.
@@ -41,6 +44,24 @@ struct State {
     /// A thread was wanted and could not be had; the monitor tries again.
     stranded: bool,
     closed: bool,
+}
+
+/// A job that runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) id: Id,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+    /// When it began, by the runtime's clock. A look at the clock costs a hundredth of the futex call that brings a job to its thread.
+    pub(crate) since: u64,
+}
+
+impl Running {
+    fn new(job: &Runnable, since: u64) -> Running {
+        let meta = job.metadata();
+        let name = meta.extra().and_then(|extra| extra.name.clone());
+        Running { id: meta.id, name, location: meta.location, since }
+    }
 }
 
 impl Pool {
@@ -70,6 +91,22 @@ impl Pool {
             self.work.notify_one();
         } else {
             self.add_thread(core, state);
+        }
+    }
+
+    /// The jobs that run, and how many wait.
+    pub(crate) fn jobs(&self) -> (Vec<Running>, usize) {
+        let mut running = Vec::new();
+        loop {
+            let state = self.lock();
+            if state.running.len() <= running.capacity() {
+                running.extend(state.running.iter().cloned());
+                return (running, state.queue.len());
+            }
+            // Nothing is allocated for all of them under the lock, but for the names of those that have one.
+            let wanted = state.running.len();
+            drop(state);
+            running.reserve(wanted + wanted / 4);
         }
     }
 
@@ -138,7 +175,9 @@ fn thread_main(core: &'static Core) {
     context::set_thread_of(core);
     call_hook(config.on_thread_start.as_deref());
     let inside = context::enter_foreign(core);
-    while let Some(job) = next_job(&core.pool) {
+    let mut last = None;
+    while let Some(job) = next_job(core, last) {
+        last = Some(job.metadata().id);
         // The waker keeps the cell, and so the metadata, until the guard is gone.
         let waker = job.waker();
         // SAFETY: see above.
@@ -152,11 +191,16 @@ fn thread_main(core: &'static Core) {
     core.release();
 }
 
-/// The next job; none: the thread is to end, and is not counted any more.
-fn next_job(pool: &Pool) -> Option<Runnable> {
+/// The next job of a thread that has done `last`; none: the thread is to end, and is not counted any more.
+fn next_job(core: &Core, last: Option<Id>) -> Option<Runnable> {
+    let pool = &core.pool;
     let mut state = pool.lock();
+    if let Some(place) = last.and_then(|last| state.running.iter().position(|running| running.id == last)) {
+        state.running.swap_remove(place);
+    }
     loop {
         if let Some(job) = state.queue.pop_front() {
+            state.running.push(Running::new(&job, core.clock.now()));
             return Some(job);
         }
         if state.closed {

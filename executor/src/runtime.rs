@@ -3,11 +3,12 @@
 use crate::{
     block_on as blocking, context,
     core::{Core, fork},
+    dump::{TaskDump, TaskInfo, TaskState},
     local,
     metrics::Metrics,
     shard::Shard,
     stall::{Stall, StallHook},
-    task::{Id, JoinHandle, TaskInfo},
+    task::{Id, JoinHandle},
     trace::{Event, Tracer},
     worker::{self, table::MAX_WORKERS},
 };
@@ -20,7 +21,7 @@ use std::{
     num::NonZeroUsize,
     panic::Location,
     ptr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Once, OnceLock},
     task::Waker,
     thread,
     time::{Duration, Instant},
@@ -249,6 +250,11 @@ impl Runtime {
         self.handle.metrics()
     }
 
+    /// What every task does now; see [`Handle::dump`].
+    pub fn dump(&self) -> TaskDump {
+        self.handle.dump()
+    }
+
     /// Cancels all tasks and waits at most `deadline` for the runtime's threads and for the blocking jobs that have begun.
     ///
     /// # Errors
@@ -398,23 +404,18 @@ impl Handle {
         self.core.metrics()
     }
 
-    /// The tasks that are parked now, in no order. Stops nobody; tasks that come or go meanwhile may be missing.
+    /// What every task of the runtime does now. Works on any thread, in a task too, and also when all workers are stuck.
+    ///
+    /// It stops nobody: what it looks at it holds for some microseconds at a time, whatever the number of tasks. So it is no
+    /// picture of one moment; tasks that come or go meanwhile may be missing. It is empty when the runtime was shut down.
+    pub fn dump(&self) -> TaskDump {
+        self.core.dump()
+    }
+
+    /// The parked tasks of a [`dump`](Self::dump).
+    #[doc(hidden)]
     pub fn parked_tasks(&self) -> Vec<TaskInfo> {
-        let core = self.core;
-        core.keep_coarse(core.clock.now());
-        let mut tasks = Vec::new();
-        core.registry.visit_all(|_, meta| {
-            let (wait, since) = meta.wait();
-            let units = core.coarse_now().wrapping_sub(since) & (u32::MAX >> 6);
-            tasks.push(TaskInfo {
-                id: meta.id,
-                name: meta.extra().and_then(|extra| extra.name.as_deref().map(str::to_owned)),
-                wait,
-                since: Duration::from_nanos(u64::from(units) << 24),
-                location: meta.location,
-            });
-        });
-        tasks
+        self.dump().into_iter().filter(|task| task.state == TaskState::Parked).collect()
     }
 }
 
@@ -449,11 +450,30 @@ fn default_core() -> &'static Core {
                 _ => eprintln!("gambol: GAMBOL_WORKERS={text:?} is not a number from 1 to 256, and is ignored"),
             }
         }
+        obey_dump_variable();
         builder.build().unwrap_or_else(|error| {
             panic!("the default runtime cannot be started: {error}; build one with Runtime::builder() to handle this")
         })
     });
     runtime.handle.core
+}
+
+/// `GAMBOL_DUMP=sigquit`, for the default runtime or the one of main.
+fn obey_dump_variable() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let Some(text) = env::var_os("GAMBOL_DUMP") else { return };
+        if text != "sigquit" {
+            eprintln!("gambol: GAMBOL_DUMP={text:?} is not \"sigquit\", and is ignored");
+            return;
+        }
+        #[cfg(unix)]
+        if let Err(error) = crate::sigquit::dump_on_sigquit() {
+            eprintln!("gambol: GAMBOL_DUMP=sigquit has no effect: {error}");
+        }
+        #[cfg(not(unix))]
+        eprintln!("gambol: GAMBOL_DUMP=sigquit has no effect: this system has no such signal");
+    });
 }
 
 /// The runtime of this task or `block_on`, or the default one.
@@ -593,6 +613,7 @@ pub fn run_main_local<F: Future>(workers: Option<usize>, main: F) -> F::Output {
 
 fn main_core(workers: Option<usize>) -> &'static Core {
     if let Some(workers) = workers {
+        obey_dump_variable();
         let runtime = Builder::new()
             .workers(workers)
             .build()

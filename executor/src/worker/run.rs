@@ -91,17 +91,20 @@ impl Local {
         }
         // SAFETY: the queues hold raw runnables, and give each to one taker.
         let runnable = unsafe { Runnable::from_raw(item) };
-        let id = runnable.metadata().id;
+        let (id, site) = (runnable.metadata().id, runnable.metadata().location);
+        let pulse = &self.worker.pulse;
+        pulse.site.store(std::ptr::from_ref(site).cast_mut(), Ordering::Release);
+        pulse.running.store(id.to_raw(), Ordering::Release);
         self.trace(|| Event::Run { id, worker: self.worker.index });
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
-            self.worker.pulse.shows(runnable.metadata());
             self.worker.counters.polls.bump();
             runnable.run();
             context::leave_task_fast(cx);
         });
+        pulse.running.store(0, Ordering::Relaxed);
         self.trace(|| Event::Stop { id, worker: self.worker.index });
     }
 

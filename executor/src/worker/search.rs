@@ -142,6 +142,7 @@ impl Local {
         let now = core.clock.now();
         core.keep_coarse(now);
         core.driver.keep_looked(now);
+        self.worker.pulse.looked.store(now, Ordering::Relaxed);
         self.clock.woken(self.tick.get(), now);
         self.crowded.set(false);
         core.expire_all(now, &mut ready);

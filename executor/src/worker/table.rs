@@ -154,6 +154,14 @@ impl Table {
         (roster.active, roster.spares.len())
     }
 
+    /// The places of workers that have nothing to do with tasks now: spare ones, and places without a thread.
+    pub(crate) fn absent(&self) -> Vec<u16> {
+        let mut absent = Vec::with_capacity(MAX_WORKERS);
+        let roster = self.lock();
+        absent.extend(roster.spares.iter().chain(&roster.vacant));
+        absent
+    }
+
     /// Whether fewer are active than were asked for.
     pub(crate) fn is_short(&self) -> bool {
         let roster = self.lock();
