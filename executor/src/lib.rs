@@ -19,6 +19,9 @@ mod sleep;
 mod io;
 // The thread that looks at the workers from outside.
 mod monitor;
+// The threads that are ours; whether anything can go on at all.
+mod deadlock;
+mod ours;
 // What others want of a worker; what a task may still spend; what a thread is; what time it is.
 mod attention;
 mod budget;
@@ -46,6 +49,7 @@ pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
+pub use deadlock::Deadlock;
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};

@@ -18,7 +18,9 @@ use crate::{
     attention::LOOK,
     clock::NEVER,
     core::{Core, OPEN},
+    deadlock::{Post, Watcher},
     idle::{NOBODY, Owed, Parker},
+    ours,
     sync::fence,
 };
 use std::{
@@ -34,6 +36,8 @@ use std::{
 /// See the head of this file.
 pub(crate) struct Monitor {
     watch: Switch,
+    /// What the search for deadlocks shows of this thread.
+    pub(crate) post: Post,
     stop: AtomicBool,
     parker: Parker,
     thread: Mutex<Thread>,
@@ -89,6 +93,7 @@ impl Monitor {
     pub(crate) fn new() -> Monitor {
         Monitor {
             watch: Switch::new(),
+            post: Post::default(),
             stop: AtomicBool::new(false),
             parker: Parker::new(),
             thread: Mutex::default(),
@@ -102,7 +107,7 @@ impl Monitor {
         let name = format!("{}-mon", core.config().name);
         // Held until the thread is noted, so that it does not end before that.
         let mut thread = self.thread();
-        match thread::Builder::new().name(name).spawn(move || {
+        match ours::spawn_thread(name, None, move || {
             core.monitor.run(core);
             core.monitor.thread().alive = false;
             core.monitor.gone.notify_all();
@@ -163,6 +168,11 @@ impl Monitor {
         true
     }
 
+    /// Whether there is a thread.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.thread().alive
+    }
+
     fn thread(&self) -> MutexGuard<'_, Thread> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,11 +184,14 @@ impl Monitor {
         let period = if threshold == Duration::MAX { Duration::from_millis(10) } else { threshold / 4 };
         let period = period.max(Duration::from_micros(100));
         let mut samples = Vec::new();
+        let mut watcher = Watcher::default();
+        watcher.stir(core);
         while !self.stop.load(Ordering::Acquire) {
             if !self.watch.is_on() {
-                self.parker.park(None);
+                watcher.sleep(core, &self.parker);
                 continue;
             }
+            watcher.stir(core);
             let until = Instant::now() + period;
             while !self.stop.load(Ordering::Acquire) {
                 let left = until.saturating_duration_since(Instant::now());
@@ -190,6 +203,9 @@ impl Monitor {
             let quiet = self.sample(core, period, &mut samples);
             if quiet {
                 self.watch.off(|| !core.is_quiet());
+                if !self.watch.is_on() {
+                    watcher.look(core);
+                }
             }
         }
     }
@@ -269,7 +285,7 @@ impl Monitor {
 
 impl Core {
     /// Nothing runs, and nothing waits to be run.
-    fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let (parked, searching) = self.idle.counts();
         parked == self.table.active()
             && parked > 0

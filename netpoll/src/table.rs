@@ -71,6 +71,11 @@ impl Table {
         std::mem::take(&mut self.sources).into_values()
     }
 
+    /// In no order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values().map(|source| &**source)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sources.len()
     }

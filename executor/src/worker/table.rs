@@ -11,6 +11,7 @@ use crate::{
     attention::{LOOK, STOP, SURPLUS},
     context,
     core::Core,
+    deadlock, ours,
     task::contain,
 };
 use std::{
@@ -122,6 +123,13 @@ impl Table {
         (roster.active, roster.spares.len())
     }
 
+    /// Threads that are out, each in a task that has said that it blocks; none if there are spare or ending threads as well.
+    pub(crate) fn only_out(&self) -> Option<usize> {
+        let roster = self.lock();
+        let settled = roster.spares.is_empty() && roster.alive == roster.serving;
+        settled.then(|| roster.alive.checked_sub(roster.active)).flatten()
+    }
+
     /// Whether fewer are active than were asked for.
     pub(crate) fn is_short(&self) -> bool {
         let roster = self.lock();
@@ -177,12 +185,8 @@ impl Table {
         worker.attention.clear(LOOK | STOP | SURPLUS);
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
         let config = core.config();
-        let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
         core.lease();
-        match builder.spawn(move || thread_main(worker)) {
+        match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
             Ok(thread) => {
                 let active = roster.active + 1;
                 self.set_active(&mut roster, active);
@@ -368,6 +372,7 @@ fn thread_main(worker: &'static Worker) {
     }
     call_hook(config.on_thread_stop.as_deref());
     core.table.exited();
+    deadlock::thread_ends(core);
     core.release();
 }
 
