@@ -412,6 +412,14 @@ pub(crate) fn suspected() -> Option<Deadlock> {
     (!deadlock.tasks.is_empty() || !deadlock.threads.is_empty()).then_some(deadlock)
 }
 
+/// The parked tasks of all runtimes of the process, in the order of their ids. See [`Handle::parked_tasks`].
+pub fn parked_tasks() -> Vec<TaskInfo> {
+    let open = core::all().filter(|core| core.phase() == OPEN);
+    let mut tasks: Vec<_> = open.flat_map(|core| Handle::of(core).parked_tasks()).collect();
+    tasks.sort_by_key(|task| task.id);
+    tasks
+}
+
 // ---- what is told
 
 /// All tasks are asleep, and nothing in the process wakes them.
@@ -429,11 +437,7 @@ pub struct Deadlock {
 
 impl Deadlock {
     fn collect(certain: bool) -> Deadlock {
-        let mut tasks = Vec::new();
-        for core in core::all().filter(|core| core.phase() == OPEN) {
-            tasks.extend(Handle::of(core).parked_tasks());
-        }
-        tasks.sort_by_key(|task| task.id);
+        let tasks = parked_tasks();
         let sleepers = lock(&SLEEPERS);
         let threads = sleepers.iter().filter(|sleeper| !sleeper.ours && sleeper.is_asleep());
         let threads = threads.map(|sleeper| sleeper.thread.name().map(str::to_owned)).collect();

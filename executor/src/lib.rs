@@ -49,11 +49,13 @@ pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
-pub use deadlock::Deadlock;
+pub use deadlock::{Deadlock, parked_tasks};
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
+#[doc(hidden)]
+pub use ours::spawn_thread;
 pub use runtime::{
     Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
     spawn_blocking, spawn_local,

@@ -26,7 +26,11 @@ thread_local! {
 }
 
 /// Starts a thread of the runtime's own. `stack` in bytes; without one, std's.
-pub(crate) fn spawn_thread(
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn spawn_thread(
     name: String,
     stack: Option<usize>,
     main: impl FnOnce() + Send + 'static,
