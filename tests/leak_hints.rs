@@ -8,7 +8,9 @@ use futures_util::future::join;
 use gambol::{
     chan::{self, LeakHint, Receiver, Sender},
     runtime::{Handle, Reason},
-    select, task,
+    select,
+    sync::{Mutex, MutexGuard},
+    task,
     task::{Id, JoinHandle},
     time::{Duration, sleep},
 };
@@ -17,7 +19,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::mpsc,
     thread,
     time::Instant,
 };
@@ -25,9 +27,9 @@ use std::{
 const AFTER: Duration = Duration::from_millis(100);
 
 /// Recording is the process's, so the tests come one after the other.
-fn recording() -> MutexGuard<'static, ()> {
+async fn recording() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = ALONE.lock().await;
     chan::watch_ends(true);
     alone
 }
@@ -93,7 +95,7 @@ fn loner(before: impl FnOnce(&Sender<u32>, &Receiver<u32>)) -> JoinHandle<()> {
 
 #[gambol::test]
 async fn two_tasks_that_wait_for_each_other_are_both_named() {
-    let _recording = recording();
+    let _recording = recording().await;
     let tasks = embrace();
     let ids = tasks.each_ref().map(JoinHandle::id);
     let hints = hints_for(&ids).await;
@@ -110,7 +112,7 @@ async fn two_tasks_that_wait_for_each_other_are_both_named() {
 
 #[gambol::test]
 async fn a_ring_of_senders_and_receivers_is_named_and_gets_no_hint_once_one_goes_on() {
-    let _recording = recording();
+    let _recording = recording().await;
     let (full, drain) = chan::buffered(1);
     let (go, gone) = chan::buffered::<u32>(1);
     // It waits for room, which only the other would make, which waits for this one.
@@ -137,7 +139,7 @@ async fn a_ring_of_senders_and_receivers_is_named_and_gets_no_hint_once_one_goes
 
 #[gambol::test]
 async fn a_task_that_holds_a_sender_and_sleeps_keeps_the_hint_back() {
-    let _recording = recording();
+    let _recording = recording().await;
     for uses in [false, true] {
         let mut third = None;
         let loner = loner(|tx, _| {
@@ -166,7 +168,7 @@ async fn a_task_that_holds_a_sender_and_sleeps_keeps_the_hint_back() {
 
 #[gambol::test]
 async fn a_plain_thread_that_holds_a_sender_keeps_the_hint_back() {
-    let _recording = recording();
+    let _recording = recording().await;
     for uses in [false, true] {
         let (end, ended) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
@@ -192,7 +194,7 @@ async fn a_plain_thread_that_holds_a_sender_keeps_the_hint_back() {
 
 #[gambol::test]
 async fn what_is_not_known_keeps_the_hint_back() {
-    let _recording = recording();
+    let _recording = recording().await;
     // A weak handle may become another sender.
     let mut weak = None;
     let with_weak = loner(|tx, _| weak = Some(tx.downgrade()));
@@ -239,7 +241,7 @@ async fn what_is_not_known_keeps_the_hint_back() {
 
 #[gambol::test]
 async fn channels_from_before_the_recording_get_no_hint() {
-    let _recording = recording();
+    let _recording = recording().await;
     chan::watch_ends(false);
     let before = loner(|_, _| ());
     parked(before.id(), Reason::ChanRecv).await;
@@ -251,7 +253,7 @@ async fn channels_from_before_the_recording_get_no_hint() {
 
 #[gambol::test]
 async fn everything_works_while_it_is_recorded() {
-    let _recording = recording();
+    let _recording = recording().await;
     let (tx, rx) = chan::buffered(2);
     let tasks: Vec<_> = (0..8)
         .map(|n| {

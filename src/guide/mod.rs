@@ -1,5 +1,5 @@
-//! How to work with gambol: a tour, two pages for those who come from elsewhere, and one about programs that stand still. All code on them is compiled and run with
-//! the tests.
+//! How to work with gambol: a tour, two pages for those who come from elsewhere, and one about programs that stand still. All
+//! code on them is compiled and run with the tests.
 
 #[doc = include_str!("tour.md")]
 pub mod tour {}
