@@ -52,8 +52,7 @@
 //! Left: to count who sleeps in one word for the process. Every park would change it, for all threads on one line.
 
 use crate::{
-    clock::NEVER,
-    clock::real_now,
+    clock::{NEVER, real_now},
     context,
     core::{self, CLOSED, Core, OPEN, UNUSED, drop_payload, fork},
     idle::Parker,
