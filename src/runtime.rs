@@ -10,6 +10,6 @@
 #[cfg(unix)]
 pub use gambol_executor::dump_on_sigquit;
 pub use gambol_executor::{
-    Builder, Direction, Handle, Interest, Metrics, Reason, Runtime, ShutdownTimeout, Stall, TaskDump, TaskInfo,
-    TaskState,
+    Builder, Deadlock, Direction, Handle, Interest, Metrics, Reason, Runtime, ShutdownTimeout, Stall, TaskDump,
+    TaskInfo, TaskState,
 };

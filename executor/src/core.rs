@@ -81,6 +81,12 @@ pub(crate) fn by_slot(slot: u16) -> &'static Core {
     unsafe { &*CORES[slot as usize].load(Ordering::Acquire) }
 }
 
+/// Every core that there has ever been.
+pub(crate) fn all() -> impl Iterator<Item = &'static Core> {
+    // SAFETY: a slot is null, or holds a core, which is never freed.
+    CORES.iter().map_while(|core| unsafe { core.load(Ordering::Acquire).as_ref() })
+}
+
 /// See the head of this file.
 pub(crate) struct Core {
     pub(crate) slot: u16,

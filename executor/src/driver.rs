@@ -147,6 +147,15 @@ impl Driver {
         }
     }
 
+    /// Whether somebody waits for a descriptor.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let poller = match &*self.place() {
+            Place::Made(poller) => poller.clone(),
+            Place::Empty | Place::Closed => return false,
+        };
+        poller.is_awaited()
+    }
+
     /// Ends the wait in the poller, or the next one.
     pub(crate) fn notify(&self) {
         if let Place::Made(poller) = &*self.place() {

@@ -20,6 +20,9 @@ mod io;
 // The thread that looks at the workers from outside, and what it finds.
 mod monitor;
 mod stall;
+// The threads that are ours; whether anything can go on at all.
+mod deadlock;
+mod ours;
 // What others want of a worker; what a task may still spend; what a thread is; what time it is.
 mod attention;
 mod budget;
@@ -40,10 +43,8 @@ mod runtime;
 pub mod bench;
 mod metrics;
 mod trace;
-// What the tasks do now, as a table; the same when SIGQUIT comes; threads of our own that no runtime runs tasks on.
+// What the tasks do now, as a table; the same when SIGQUIT comes.
 mod dump;
-#[cfg(unix)]
-mod ours;
 #[cfg(unix)]
 mod sigquit;
 // Atomics and locks, std's or the model checker's.
@@ -53,11 +54,14 @@ pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
 pub use context::{aside, beside, current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
+pub use deadlock::{Deadlock, parked_tasks};
 pub use dump::{Interest, TaskDump, TaskInfo, TaskState};
 pub use gambol_netpoll::{AsDescriptor, Direction, RawDescriptor};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
 pub use io::{Done, Io};
 pub use metrics::Metrics;
+#[doc(hidden)]
+pub use ours::spawn_thread;
 pub use runtime::{
     Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
     spawn_blocking, spawn_local,

@@ -35,6 +35,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    deadlock::Sleeper,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -257,11 +258,13 @@ struct Inbox {
     runnables: Mutex<Vec<Runnable>>,
     thread: Thread,
     worker: Option<&'static Worker>,
+    /// The thread, as the search for deadlocks sees it.
+    sleeper: Option<Arc<Sleeper>>,
 }
 
 impl Inbox {
     fn new(worker: Option<&'static Worker>) -> Inbox {
-        Inbox { runnables: Mutex::default(), thread: thread::current(), worker }
+        Inbox { runnables: Mutex::default(), thread: thread::current(), worker, sleeper: Sleeper::own() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Runnable>> {
@@ -278,6 +281,9 @@ impl Inbox {
         let first = runnables.len() == 1;
         drop(runnables);
         if first {
+            if let Some(sleeper) = &self.sleeper {
+                sleeper.call();
+            }
             match self.worker {
                 Some(worker) => worker.core.unpark(worker.index),
                 None => self.thread.unpark(),

@@ -52,7 +52,9 @@ use crate::{
     attention::LOOK,
     clock::{self, NEVER, nanos},
     core::{Core, OPEN},
+    deadlock::{Post, Watcher},
     idle::{NOBODY, Owed, Parker},
+    ours,
     queue::Job,
     stall::{Reported, Stall},
     sync::fence,
@@ -73,6 +75,8 @@ use std::{
 /// See the head of this file.
 pub(crate) struct Monitor {
     watch: Switch,
+    /// What the search for deadlocks shows of this thread.
+    pub(crate) post: Post,
     stop: AtomicBool,
     parker: Parker,
     thread: Mutex<Thread>,
@@ -244,6 +248,7 @@ impl Monitor {
     pub(crate) fn new() -> Monitor {
         Monitor {
             watch: Switch::new(),
+            post: Post::default(),
             stop: AtomicBool::new(false),
             parker: Parker::new(),
             thread: Mutex::default(),
@@ -257,7 +262,7 @@ impl Monitor {
         let name = format!("{}-mon", core.config().name);
         // Held until the thread is noted, so that it does not end before that.
         let mut thread = self.thread();
-        match thread::Builder::new().name(name).spawn(move || {
+        match ours::spawn_thread(name, None, move || {
             core.monitor.run(core);
             core.monitor.thread().alive = false;
             core.monitor.gone.notify_all();
@@ -318,6 +323,11 @@ impl Monitor {
         true
     }
 
+    /// Whether there is a thread.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.thread().alive
+    }
+
     fn thread(&self) -> MutexGuard<'_, Thread> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -326,13 +336,19 @@ impl Monitor {
         self.parker.adopt();
         crate::context::set_thread_of(core);
         let mut memory = Memory::new(core);
+        let mut watcher = Watcher::default();
+        watcher.stir(core);
         while !self.stop.load(Ordering::Acquire) {
             if !self.watch.is_on() {
-                self.parker.park(None);
-                // Where everybody stands as it begins.
-                self.sample(core, &mut memory);
+                watcher.sleep(core, &self.parker);
+                if self.watch.is_on() {
+                    // Where everybody stands as it begins.
+                    watcher.stir(core);
+                    self.sample(core, &mut memory);
+                }
                 continue;
             }
+            watcher.stir(core);
             let until = Instant::now() + Duration::from_nanos(memory.pause());
             while !self.stop.load(Ordering::Acquire) {
                 let left = until.saturating_duration_since(Instant::now());
@@ -344,6 +360,9 @@ impl Monitor {
             let quiet = self.sample(core, &mut memory);
             if quiet {
                 self.watch.off(|| !core.is_quiet());
+                if !self.watch.is_on() {
+                    watcher.look(core);
+                }
             }
         }
     }
@@ -491,7 +510,7 @@ impl Monitor {
 
 impl Core {
     /// Nothing runs, and nothing waits to be run.
-    fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let (parked, searching) = self.idle.counts();
         parked == self.table.active()
             && parked > 0

@@ -1,25 +1,36 @@
-//! Threads of the runtime's own that run no tasks and belong to no runtime alone. They are counted while they live, so that whoever asks
-//! whether every thread of the process is ours can leave them out.
+//! The threads that the runtime starts, counted: workers, blocking pool, monitors, and whoever else serves it.
+//!
+//! All of them are made here and nowhere else. A deadlock is certain only if no thread of the process is anybody else's
+//! (`deadlock.rs`), so a thread of ours that is not counted keeps every report back, and one that is counted and runs code of others
+//! unseen would make a false one. Each kind of thread says there how it is seen to be asleep.
+//!
+//! A thread counts itself when it has begun, and no more before its thread-locals are destroyed, whose drops may be
+//! anybody's code. The kernel counts it from before the first to after the second moment. So the two counts differ by too
+//! much, never by too little, while a thread comes or goes.
 
+use crate::clock::real_now;
 use std::{
+    cell::Cell,
     io,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
 };
 
-/// How many there are: raised by each at its start, lowered at its end, also by a panic.
+/// How many there are. Raised and lowered by the thread itself.
 static OURS: AtomicUsize = AtomicUsize::new(0);
+/// When the last one ended, by the real clock.
+static ENDED: AtomicU64 = AtomicU64::new(0);
 
-struct Counted;
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        OURS.fetch_sub(1, Ordering::Relaxed);
-    }
+thread_local! {
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Starts such a thread; `stack` in bytes, or std's default.
-pub(crate) fn spawn_thread(
+/// Starts a thread of the runtime's own. `stack` in bytes; without one, std's.
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn spawn_thread(
     name: String,
     stack: Option<usize>,
     main: impl FnOnce() + Send + 'static,
@@ -29,8 +40,39 @@ pub(crate) fn spawn_thread(
         builder = builder.stack_size(bytes);
     }
     builder.spawn(move || {
-        OURS.fetch_add(1, Ordering::Relaxed);
-        let _counted = Counted;
+        let _counted = Counted::new();
         main();
     })
+}
+
+/// How many threads of the runtime's own there are.
+pub(crate) fn count() -> usize {
+    OURS.load(Ordering::Relaxed)
+}
+
+/// Whether the calling thread is one of them.
+pub(crate) fn is_ours() -> bool {
+    IS_OURS.get()
+}
+
+/// When the last of them ended, in nanoseconds on the real clock: the kernel may still count it a moment later. Zero: none has.
+pub(crate) fn last_end() -> u64 {
+    ENDED.load(Ordering::Relaxed)
+}
+
+struct Counted;
+
+impl Counted {
+    fn new() -> Counted {
+        IS_OURS.set(true);
+        OURS.fetch_add(1, Ordering::Relaxed);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        ENDED.store(real_now(), Ordering::Relaxed);
+        OURS.fetch_sub(1, Ordering::Relaxed);
+    }
 }

@@ -9,6 +9,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    deadlock, ours,
     task::{Id, Runnable},
     worker::table::call_hook,
 };
@@ -17,7 +18,6 @@ use std::{
     panic::Location,
     ptr,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -115,6 +115,13 @@ impl Pool {
         self.lock().stranded
     }
 
+    /// Whether there is neither a job nor a thread. One that waits for a job is a thread, too: it may end, and with it what is the
+    /// users' in its thread-locals.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.threads == 0 && state.queue.is_empty()
+    }
+
     /// Tries again to make a thread, if that has failed.
     pub(crate) fn retry(&self, core: &'static Core) {
         let mut state = self.lock();
@@ -128,12 +135,8 @@ impl Pool {
         if state.threads >= config.max_blocking_threads {
             return;
         }
-        let mut builder = thread::Builder::new().name(format!("{}-blk", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
         core.lease();
-        match builder.spawn(move || thread_main(core)) {
+        match ours::spawn_thread(format!("{}-blk", config.name), config.stack_size, move || thread_main(core)) {
             Ok(_) => state.threads += 1,
             Err(_) => {
                 state.stranded = true;
@@ -188,6 +191,7 @@ fn thread_main(core: &'static Core) {
     }
     drop(inside);
     call_hook(config.on_thread_stop.as_deref());
+    deadlock::thread_ends(core);
     core.release();
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     block_on as blocking, context,
     core::{Core, fork},
+    deadlock::{self, Deadlock, DeadlockHook},
     dump::{TaskDump, TaskInfo, TaskState},
     local,
     metrics::Metrics,
@@ -48,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
     pub(crate) on_stall: Option<StallHook>,
+    pub(crate) on_deadlock: Option<DeadlockHook>,
     pub(crate) tracer: Option<Tracer>,
 }
 
@@ -65,6 +67,7 @@ impl Default for Config {
             on_thread_stop: None,
             on_task_panic: None,
             on_stall: None,
+            on_deadlock: None,
             tracer: None,
         }
     }
@@ -148,6 +151,21 @@ impl Builder {
     /// added, shorter ones too.
     pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
         self.config.on_stall = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when nothing in the process can go on: all threads are gambol's or sleep in a [`block_on`], every task is parked, and there
+    /// is no timer, descriptor, blocking job or other thread that could wake one. It has stayed so for a second, or up to 12 where
+    /// blocking work was done before, whose threads linger. Linux only.
+    ///
+    /// It is called on the monitor's thread, once, and again when something has gone on meanwhile and has come to a standstill
+    /// again. With several runtimes, those that have a hook are told; without any hook it is printed to stderr. The program is
+    /// not ended, as Go does it; call `std::process::exit` here for that, or wake somebody. A panic in the hook is caught.
+    ///
+    /// There is no false alarm, and so there may be none at all: a plain thread that exists, whatever it does, keeps it back. See
+    /// [`Handle::suspected_deadlock`] for that case.
+    pub fn on_deadlock(mut self, hook: impl Fn(&Deadlock) + Send + Sync + 'static) -> Builder {
+        self.config.on_deadlock = Some(Arc::new(hook));
         self
     }
 
@@ -383,6 +401,12 @@ impl Handle {
         Some(Handle { core })
     }
 
+    /// For a runtime that is there.
+    pub(crate) fn of(core: &'static Core) -> Handle {
+        core.lease();
+        Handle { core }
+    }
+
     /// Starts a task.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
@@ -416,6 +440,17 @@ impl Handle {
     #[doc(hidden)]
     pub fn parked_tasks(&self) -> Vec<TaskInfo> {
         self.dump().into_iter().filter(|task| task.state == TaskState::Parked).collect()
+    }
+}
+
+impl Handle {
+    /// Whether all tasks of all runtimes of the process sleep at this moment, with nothing inside left to wake them: no timer, no
+    /// descriptor that somebody waits for, no blocking job. Threads that are not gambol's may wake them all the same, the caller's
+    /// among them; a program that waits for these looks so whenever it is idle. The ages of the waits tell more.
+    ///
+    /// None also while the last blocking threads linger, 10 s, and always when it is asked by a task.
+    pub fn suspected_deadlock(&self) -> Option<Deadlock> {
+        deadlock::suspected()
     }
 }
 

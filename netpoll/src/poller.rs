@@ -209,6 +209,12 @@ impl Poller {
         self.len() == 0
     }
 
+    /// Whether somebody waits for a descriptor. Also true while a waker stands here whose future was dropped. Looks at the sources one
+    /// after the other, under the table's lock, until it finds one who waits.
+    pub fn is_awaited(&self) -> bool {
+        !self.is_empty() && self.table.lock().unwrap_or_else(PoisonError::into_inner).sources().any(Source::is_awaited)
+    }
+
     /// Whether an event is reported once, when it happens (epoll, kqueue), or a waiter has to arm the descriptor by a system
     /// call each time.
     pub fn edge(&self) -> bool {

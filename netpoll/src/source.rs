@@ -115,6 +115,11 @@ impl Source {
         self.word.would_block(direction, seen);
     }
 
+    /// Whether somebody waits, in whichever direction.
+    pub(crate) fn is_awaited(&self) -> bool {
+        Direction::BOTH.iter().any(|direction| self.word.has_waiters(*direction))
+    }
+
     /// Takes an enrolled waker back, if one is there that would wake the same task.
     ///
     /// A source cannot tell two futures of one task apart: both wait through one enrolment. So whoever withdraws it must

@@ -77,6 +77,11 @@ impl Table {
         page.extend(self.sources.values().skip(seen).take(room).cloned());
     }
 
+    /// In no order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values().map(|source| &**source)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sources.len()
     }

@@ -1,5 +1,5 @@
-//! How to work with gambol: a tour, a page on how a program tells what it does, and two for those who come from elsewhere. All code on them is compiled and run with
-//! the tests.
+//! How to work with gambol: a tour, pages on how a program tells what it does and on programs that stand still, and two for those who
+//! come from elsewhere. All code on them is compiled and run with the tests.
 
 #[doc = include_str!("tour.md")]
 pub mod tour {}
@@ -12,3 +12,6 @@ pub mod coming_from_tokio {}
 
 #[doc = include_str!("coming_from_go.md")]
 pub mod coming_from_go {}
+
+#[doc = include_str!("deadlocks.md")]
+pub mod deadlocks {}

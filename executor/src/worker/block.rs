@@ -17,6 +17,7 @@ use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
     core::{Core, OPEN},
+    deadlock,
     queue::Job,
 };
 use std::{
@@ -61,13 +62,15 @@ impl Out {
     /// Sleeps until the worker, or the thread if it is none, is unparked. If nobody is left to run tasks, and nobody can be
     /// found, the worker runs tasks instead, until `done`.
     pub(crate) fn wait(&self, done: impl Fn() -> bool) {
-        let Some(worker) = self.worker else { return thread::park() };
+        let Some(worker) = self.worker else { return deadlock::sleep(done, thread::park) };
         let table = &worker.core.table;
         let nested = context::with(|cx| cx.nested.get());
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
         table.enrol(worker.index, nested);
         if table.active() > 0 || table.hire(worker.core).is_ok() {
-            worker.parker.park(None);
+            deadlock::sleep(&done, || {
+                worker.parker.park(None);
+            });
         } else if nested == NESTED || !run_tasks(worker, &done) {
             tend_ground(worker, done);
         }

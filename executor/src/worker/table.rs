@@ -22,6 +22,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
+    deadlock, ours,
     task::contain,
 };
 use std::{
@@ -162,6 +163,13 @@ impl Table {
         absent
     }
 
+    /// Threads that are out, each in a task that has said that it blocks; none if there are spare or ending threads as well.
+    pub(crate) fn only_out(&self) -> Option<usize> {
+        let roster = self.lock();
+        let settled = roster.spares.is_empty() && roster.alive == roster.serving;
+        settled.then(|| roster.alive.checked_sub(roster.active)).flatten()
+    }
+
     /// Whether fewer are active than were asked for.
     pub(crate) fn is_short(&self) -> bool {
         let roster = self.lock();
@@ -231,12 +239,8 @@ impl Table {
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
         worker.thread.forget();
         let config = core.config();
-        let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
         core.lease();
-        match builder.spawn(move || thread_main(worker)) {
+        match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
             Ok(thread) => {
                 self.stand(&mut roster, worker, Standing::Active);
                 roster.alive += 1;
@@ -437,6 +441,7 @@ fn thread_main(worker: &'static Worker) {
     }
     call_hook(config.on_thread_stop.as_deref());
     core.table.exited();
+    deadlock::thread_ends(core);
     core.release();
 }
 
