@@ -349,6 +349,15 @@ fn tasks_have_their_names_and_the_table_is_readable() {
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
 }
 
+#[gambol::test]
+async fn a_main_is_spawned_where_the_macro_stands() {
+    let id = task::id();
+    let dump = Handle::current().dump();
+    let me = dump.iter().find(|info| info.id == id).unwrap();
+    assert_eq!(me.state, TaskState::Running);
+    assert!(me.location.file().ends_with("tests/dump.rs"), "{dump}");
+}
+
 /// What the parent reads from a child that runs one test of this file.
 #[cfg(target_os = "linux")]
 mod talk {
