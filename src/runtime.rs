@@ -4,4 +4,6 @@
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
 
-pub use gambol_executor::{Builder, Handle, Metrics, Reason, Runtime, ShutdownTimeout, TaskInfo};
+pub use gambol_executor::{
+    Bucket, Builder, Handle, Histogram, Metrics, Reason, Runtime, ShutdownTimeout, TaskInfo, WorkerMetrics, WorkerState,
+};

@@ -33,10 +33,11 @@ mod block_on;
 mod local;
 mod pool;
 mod runtime;
-// Counters and trace points.
+// Counters, how long things take, and trace points.
 #[doc(hidden)]
 #[cfg(not(gambol_loom))]
 pub mod bench;
+mod histogram;
 mod metrics;
 mod trace;
 // Atomics and locks, std's or the model checker's.
@@ -48,8 +49,9 @@ pub use context::{current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
 pub use gambol_netpoll::{AsDescriptor, Direction};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
+pub use histogram::{Bucket, Histogram};
 pub use io::{Done, Io};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, WorkerMetrics, WorkerState};
 pub use runtime::{
     Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
     spawn_blocking, spawn_local,

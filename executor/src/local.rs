@@ -35,6 +35,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    histogram::Turn,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -154,8 +155,12 @@ impl Locals {
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
+            let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata())));
             runnable.run();
             drop(in_task);
+            if let Some((times, turn)) = measured {
+                turn.end_shared(times);
+            }
         }
         drop(inside);
         core.reuse_if_over();
@@ -288,6 +293,7 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
+    context::core(runnable.metadata().id.core()).mark_ready(&runnable);
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

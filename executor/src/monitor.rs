@@ -258,8 +258,9 @@ impl Monitor {
         let mut ready = Vec::new();
         core.expire_all(now, &mut ready);
         if unattended && let Some(mut wait) = core.driver.try_wait() {
-            wait.wait(Some(Duration::ZERO), &mut ready);
+            let events = wait.wait(Some(Duration::ZERO), &mut ready);
             drop(wait);
+            core.count_poller_wait(events);
             core.driver.keep_looked(now);
         }
         let _inside = crate::context::enter_foreign(core);

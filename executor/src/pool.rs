@@ -9,6 +9,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    metrics::Blocking,
     task::Runnable,
     worker::table::call_hook,
 };
@@ -50,6 +51,12 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is now.
+    pub(crate) fn figures(&self) -> Blocking {
+        let state = self.lock();
+        Blocking { threads: state.threads, idle: state.idle, queued: state.queue.len() }
     }
 
     /// A new runtime begins.
@@ -146,6 +153,7 @@ fn thread_main(core: &'static Core) {
         job.run();
         drop(task);
         drop(waker);
+        core.counters.blocking_jobs.bump_shared();
     }
     drop(inside);
     call_hook(config.on_thread_stop.as_deref());

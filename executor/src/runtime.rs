@@ -3,7 +3,7 @@
 use crate::{
     block_on as blocking, context,
     core::{Core, fork},
-    local,
+    histogram, local,
     metrics::Metrics,
     shard::Shard,
     task::{Id, JoinHandle, TaskInfo},
@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) stack_size: Option<usize>,
     pub(crate) stall_threshold: Duration,
     pub(crate) virtual_time: bool,
+    pub(crate) histograms: bool,
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
@@ -71,6 +72,7 @@ impl Builder {
                 stack_size: None,
                 stall_threshold: Duration::from_millis(10),
                 virtual_time: false,
+                histograms: false,
                 on_thread_start: None,
                 on_thread_stop: None,
                 on_task_panic: None,
@@ -113,6 +115,15 @@ impl Builder {
     /// 10 ms; `Duration::MAX`: only what sleeps while work waits is looked after.
     pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
         self.config.stall_threshold = threshold;
+        self
+    }
+
+    /// Measures how long turns take and how long tasks wait for theirs: [`Metrics::poll_time`] and [`Metrics::schedule_latency`].
+    ///
+    /// A turn then costs two looks at the clock more, and a wake or a spawn one: about 60 ns together. 8 KiB per worker. Default
+    /// false: a branch per turn and one per wake.
+    pub fn histograms(mut self, on: bool) -> Builder {
+        self.config.histograms = on;
         self
     }
 
@@ -394,7 +405,7 @@ impl Handle {
                 id: meta.id,
                 name: meta.extra().and_then(|extra| extra.name.as_deref().map(str::to_owned)),
                 wait,
-                since: Duration::from_nanos(u64::from(units) << 24),
+                since: histogram::ready_for(meta).unwrap_or(Duration::from_nanos(u64::from(units) << 24)),
                 location: meta.location,
             });
         });

@@ -1,6 +1,6 @@
 //! The metadata of a task: 32 bytes beside its state in the cell.
 
-use super::{AbortCell, Reason, contained::drop_contained};
+use super::{AbortCell, Reason, contained::drop_contained, wait::READY};
 use crate::heritage::Heritage;
 use std::{
     cell::UnsafeCell,
@@ -112,6 +112,26 @@ impl Meta {
     #[inline]
     pub(crate) fn set_wait(&self, reason: Reason, coarse: u32) {
         self.wait.store(reason.pack(coarse), Ordering::Relaxed);
+    }
+
+    /// The task goes into a queue, at this time (`wait.rs`).
+    pub(crate) fn set_ready(&self, micros: u32) {
+        self.wait.store(READY | micros << 6, Ordering::Relaxed);
+    }
+
+    /// When the task went into a queue, if that was noted. For the turn, which begins; nobody else writes the word then.
+    pub(crate) fn take_ready(&self) -> Option<u32> {
+        let since = self.ready();
+        if since.is_some() {
+            self.wait.store(0, Ordering::Relaxed);
+        }
+        since
+    }
+
+    /// As above, for those who only look.
+    pub(crate) fn ready(&self) -> Option<u32> {
+        let word = self.wait.load(Ordering::Relaxed);
+        (word & 63 == READY).then_some(word >> 6)
     }
 
     pub(crate) fn wait(&self) -> (Reason, u32) {

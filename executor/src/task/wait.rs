@@ -3,7 +3,16 @@
 //! Bits 0..6 the reason, bits 6..32 the time in units of 17 ms on the runtime's coarse clock, which the monitor and the
 //! workers' own clock reads keep; 26 bits come round after 13 days, so an age is right modulo 13 days.
 
+//!
+//! In a runtime that measures how long tasks wait for their turn (`histogram.rs`) the word of a task in a queue holds READY instead,
+//! and the time in microseconds.
+
 use std::fmt;
+
+/// The mark, in the place of a reason, of a task that stands in a queue.
+pub(crate) const READY: u32 = 63;
+/// What there is of a time in the word.
+pub(crate) const READY_MASK: u32 = u32::MAX >> 6;
 
 /// Why a task is parked. Under `join!` the last leaf that was polled wins.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]

@@ -21,11 +21,12 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     core::Core,
+    histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
     queue::{Item, Job, Ring, Slot},
     shard::Shard,
-    task::{Id, Meta, Owned},
+    task::{Id, Meta, Owned, Runnable},
     trace::{Event, Tracer},
 };
 use std::{
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     /// Wakers that the poller or a shard handed back and that have not been woken yet. The lock is held to take one.
     pub(crate) draining: Mutex<VecDeque<Waker>>,
     pub(crate) counters: Counters,
+    pub(crate) timing: Timing,
     /// The registry's pages that this worker inserts into; with its thread while it has one.
     owned: Mutex<Option<Owned>>,
 }
@@ -83,6 +85,7 @@ impl Worker {
             shard: Shard::new(core.slot),
             draining: Mutex::new(VecDeque::new()),
             counters: Counters::default(),
+            timing: Timing::new(),
             owned: Mutex::new(Some(Owned::default())),
         }
     }
@@ -120,6 +123,8 @@ pub(crate) struct Local {
     numbers: Cell<(u64, u64)>,
     random: RefCell<fastrand::Rng>,
     tracer: Option<Tracer>,
+    /// Where to count how long things take, if that is measured.
+    times: Option<&'static Times>,
 }
 
 /// Numbers for ids that a worker takes at once.
@@ -148,6 +153,7 @@ impl Local {
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
             tracer: worker.core.tracer(),
+            times: worker.timing.get(),
         }
     }
 
@@ -182,6 +188,14 @@ impl Local {
     }
 
     // ---- queueing, by the running task
+
+    /// A task is about to be put into a queue: notes the time, if that is measured.
+    #[inline]
+    pub(crate) fn mark_ready(&self, runnable: &Runnable) {
+        if self.times.is_some() {
+            histogram::mark_ready(runnable.metadata());
+        }
+    }
 
     /// A fresh task, behind all others.
     #[inline]

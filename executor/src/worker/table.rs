@@ -116,9 +116,11 @@ impl Table {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Active workers and spares.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many workers are active and how many spare; `see` is shown each spare (true) and each place without a thread.
+    pub(crate) fn look(&self, mut see: impl FnMut(u16, bool)) -> (usize, usize) {
         let roster = self.lock();
+        roster.spares.iter().for_each(|index| see(*index, true));
+        roster.vacant.iter().for_each(|index| see(*index, false));
         (roster.active, roster.spares.len())
     }
 
@@ -177,6 +179,7 @@ impl Table {
         worker.attention.clear(LOOK | STOP | SURPLUS);
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
         let config = core.config();
+        worker.timing.set(config.histograms);
         let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
         if let Some(bytes) = config.stack_size {
             builder = builder.stack_size(bytes);
@@ -292,9 +295,7 @@ impl Table {
             let active = roster.active - 1;
             self.set_active(&mut roster, active);
         }
-        if !roster.closing {
-            roster.vacant.push(worker.index);
-        }
+        roster.vacant.push(worker.index);
         roster.serving -= 1;
         roster.drains && roster.serving == 0
     }
