@@ -4,6 +4,8 @@
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
 
+#[cfg(unix)]
+pub use gambol_executor::TopServer;
 pub use gambol_executor::{
     Bucket, Builder, Handle, Histogram, Metrics, Reason, Runtime, ShutdownTimeout, TaskInfo, WorkerMetrics, WorkerState,
 };

@@ -40,6 +40,12 @@ pub mod bench;
 mod histogram;
 mod metrics;
 mod trace;
+// What `gambol-top` is told.
+#[cfg(unix)]
+mod top;
+// Threads that serve the runtime.
+#[cfg_attr(not(unix), expect(dead_code, reason = "for the servers, which other systems do not have"))]
+mod ours;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
@@ -58,4 +64,6 @@ pub use runtime::{
 };
 pub use sleep::Sleep;
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
+#[cfg(unix)]
+pub use top::TopServer;
 pub use trace::{Event, Tracer};

@@ -393,6 +393,11 @@ impl Handle {
         self.core.metrics()
     }
 
+    #[cfg(unix)]
+    pub(crate) fn core(&self) -> &'static Core {
+        self.core
+    }
+
     /// The tasks that are parked now, in no order. Stops nobody; tasks that come or go meanwhile may be missing.
     pub fn parked_tasks(&self) -> Vec<TaskInfo> {
         let core = self.core;
@@ -444,11 +449,19 @@ fn default_core() -> &'static Core {
                 _ => eprintln!("gambol: GAMBOL_WORKERS={text:?} is not a number from 1 to 256, and is ignored"),
             }
         }
-        builder.build().unwrap_or_else(|error| {
+        let runtime = builder.build().unwrap_or_else(|error| {
             panic!("the default runtime cannot be started: {error}; build one with Runtime::builder() to handle this")
-        })
+        });
+        observe(&runtime.handle);
+        runtime
     });
     runtime.handle.core
+}
+
+/// Does what the environment says about looking at the default runtime.
+fn observe(_handle: &Handle) {
+    #[cfg(unix)]
+    crate::top::serve_default(_handle);
 }
 
 /// The runtime of this task or `block_on`, or the default one.
@@ -594,7 +607,7 @@ fn main_core(workers: Option<usize>) -> &'static Core {
             .unwrap_or_else(|error| panic!("the runtime for main cannot be started: {error}"));
         // Whoever called `set` first keeps the default runtime; then main has this one for itself.
         match DEFAULT.set(runtime) {
-            Ok(()) => {}
+            Ok(()) => observe(&DEFAULT.get().expect("it was just set").handle),
             Err(runtime) => {
                 let core = runtime.handle.core;
                 std::mem::forget(runtime);
@@ -608,6 +621,8 @@ fn main_core(workers: Option<usize>) -> &'static Core {
 /// Asks the workers to stop at their next poll boundary and waits a little for it. Handlers that run at exit are
 /// not safe beside working threads.
 fn stop_for_exit(core: &'static Core) {
+    #[cfg(unix)]
+    crate::top::end_default();
     if core.begin_close() {
         core.table.close(false);
         core.stop_threads();

@@ -27,6 +27,15 @@ impl Id {
     pub(crate) fn core(self) -> u16 {
         (self.0.get() >> 48) as u16
     }
+
+    pub(crate) fn to_u64(self) -> u64 {
+        self.0.get()
+    }
+
+    /// None for 0.
+    pub(crate) fn from_u64(id: u64) -> Option<Id> {
+        NonZeroU64::new(id).map(Id)
+    }
 }
 
 impl fmt::Display for Id {

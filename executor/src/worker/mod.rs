@@ -32,9 +32,11 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    panic::Location,
+    ptr,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
 };
@@ -66,6 +68,29 @@ pub(crate) struct Pulse {
     pub(crate) wants_help: AtomicBool,
     /// Its task has declared that it blocks: nothing here runs until somebody takes it.
     pub(crate) blocked: AtomicBool,
+    /// The task that has its turn, or had the last one; 0 while wakers are woken. With `site` two plain stores per turn.
+    pub(crate) running: AtomicU64,
+    /// Where that task was spawned.
+    pub(crate) site: AtomicPtr<Location<'static>>,
+}
+
+impl Pulse {
+    /// A turn begins.
+    #[inline]
+    fn shows(&self, meta: &Meta) {
+        self.running.store(meta.id.to_u64(), Ordering::Relaxed);
+        self.site.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The task that has its turn, or had the last one, and where it was spawned. The two belong together if the tick is the
+    /// same before and after.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "for `gambol-top`"))]
+    pub(crate) fn task(&self) -> Option<(Id, &'static Location<'static>)> {
+        let id = Id::from_u64(self.running.load(Ordering::Relaxed))?;
+        // SAFETY: null, or a reference to what lives for ever, which `shows` stored.
+        let site = unsafe { self.site.load(Ordering::Relaxed).as_ref() }?;
+        Some((id, site))
+    }
 }
 
 impl Worker {
@@ -78,6 +103,8 @@ impl Worker {
                 tick: AtomicU32::new(0),
                 wants_help: AtomicBool::new(false),
                 blocked: AtomicBool::new(false),
+                running: AtomicU64::new(0),
+                site: AtomicPtr::new(ptr::null_mut()),
             },
             attention: Attention::new(),
             slot: Slot::new(),

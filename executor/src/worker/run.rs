@@ -121,6 +121,7 @@ impl Local {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
+            self.worker.pulse.shows(runnable.metadata());
             self.worker.counters.polls.bump();
             runnable.run();
             context::leave_task_fast(cx);
