@@ -66,6 +66,7 @@ impl<F> Other for &Probe<F> {}
 
 impl AsTask {
     /// Runs a main on the default runtime.
+    #[track_caller]
     pub fn main<F>(self, workers: Option<usize>, main: F) -> ExitCode
     where
         F: Future<Output = ExitCode> + Send + 'static,
@@ -74,6 +75,7 @@ impl AsTask {
     }
 
     /// Runs a test on a runtime of its own.
+    #[track_caller]
     pub fn test<F>(self, workers: usize, test: F) -> ExitCode
     where
         F: Future<Output = ExitCode> + Send + 'static,

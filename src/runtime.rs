@@ -2,7 +2,8 @@
 //!
 //! Most programs need nothing from here: [`spawn`](crate::spawn) and the rest use the runtime of the task or of the
 //! [`block_on`](crate::block_on) around the call, and elsewhere the default one, which is started by the first who needs it, with
-//! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
+//! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them. With `GAMBOL_TOP=path` it can be looked at:
+//! [`guide::metrics`](crate::guide::metrics).
 
 #[cfg(unix)]
 pub use gambol_executor::TopServer;

@@ -576,6 +576,7 @@ pub fn block_in_place<T>(job: impl FnOnce() -> T) -> T {
 
 /// Runs `main` as a task of the default runtime, and lets the process end soon after it has: workers that do not come to a
 /// poll boundary within 10 ms are left to run. For the attribute macro.
+#[track_caller]
 pub fn run_main<F>(workers: Option<usize>, main: F) -> F::Output
 where
     F: Future + Send + 'static,

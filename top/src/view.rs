@@ -114,16 +114,14 @@ impl View {
     fn draw_head(&self, frame: &mut Frame<'_>, area: Rect) {
         let page = &self.page;
         let m = |name| number(page.metric(name) as f64);
-        let mut first = vec![
-            Span::from(page.runtime.clone()).bold(),
-            Span::from(format!("  pid {}  up {}", page.pid, age(page.metric("uptime_ms")))),
-        ];
+        let mut first = vec![Span::from(page.runtime.clone()).bold()];
         if let Some(trouble) = &self.trouble {
             let words = format!("  THE PROGRAM HAS GONE ({trouble}), trying again");
             first.push(Span::from(words).bold().red());
         } else if self.paused {
             first.push(Span::from("  paused").bold().yellow());
         }
+        first.push(Span::from(format!("  pid {}  up {}", page.pid, age(page.metric("uptime_ms")))));
         let mut stalls = Span::from(format!("{} stalls", m("stalls")));
         if page.metric("stalls") > 0 {
             stalls = stalls.bold().red();
