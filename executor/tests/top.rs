@@ -258,6 +258,27 @@ fn clients_that_never_read_or_never_ask_hold_up_nobody() {
 }
 
 #[test]
+fn who_does_not_read_is_let_go_after_ten_seconds() {
+    ends("deaf", || {
+        let directory = Directory::new();
+        let runtime = runtime(1);
+        let server = runtime.handle().serve_top(directory.socket()).unwrap();
+        let mut deaf = Client::connect(server.path());
+        deaf.0.get_ref().set_nonblocking(true).unwrap();
+        // It asks on and on, until nothing goes any more; and then until it is told that nobody is there.
+        let gone = loop {
+            match deaf.0.get_mut().write_all(b"snapshot\n") {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(20)),
+                Err(error) => break error.kind(),
+            }
+        };
+        assert!(matches!(gone, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{gone}");
+        Client::connect(server.path()).asks();
+    });
+}
+
+#[test]
 fn the_socket_is_the_owners_alone_and_goes_with_the_server() {
     let directory = Directory::new();
     let runtime = runtime(1);
