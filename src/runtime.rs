@@ -5,11 +5,11 @@
 //! a worker for each processor that the process may use, or `GAMBOL_WORKERS` of them.
 //!
 //! With `GAMBOL_DUMP=sigquit` in the environment, SIGQUIT makes the program tell what its tasks do; see
-//! [`seeing`](crate::guide::seeing).
+//! [`guide::seeing`](crate::guide::seeing). With `GAMBOL_TOP=path` it can be looked at: [`guide::metrics`](crate::guide::metrics).
 
-#[cfg(unix)]
-pub use gambol_executor::dump_on_sigquit;
 pub use gambol_executor::{
-    Builder, Deadlock, Direction, Handle, Interest, Metrics, Reason, Runtime, ShutdownTimeout, Stall, TaskDump,
-    TaskInfo, TaskState,
+    Bucket, Builder, Deadlock, Direction, Handle, Histogram, Interest, Metrics, Reason, Runtime, ShutdownTimeout,
+    Stall, TaskDump, TaskInfo, TaskState, WorkerMetrics, WorkerState,
 };
+#[cfg(unix)]
+pub use gambol_executor::{TopServer, dump_on_sigquit};

@@ -121,6 +121,9 @@ impl Context {
     pub(crate) fn count_budget_yield(&self) {
         if let Some(local) = self.local() {
             local.worker.counters.budget_yields.bump();
+        } else if let Some(core) = self.core() {
+            // A `block_on`, or a task of `spawn_local` in it.
+            core.counters.budget_yields.bump_shared();
         }
     }
 }

@@ -21,11 +21,12 @@
 
 use crate::{
     attention,
-    clock::Clock,
+    clock::{Clock, real_now},
     context,
     driver::Driver,
+    histogram::{self, Timing},
     idle::{Idle, Owed, Seat},
-    metrics::{Counters, Metrics, Sums},
+    metrics::Counters,
     monitor::Monitor,
     pool::Pool,
     queue::{Injector, Item, Job},
@@ -51,6 +52,7 @@ use std::{
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::Waker,
+    time::Duration,
 };
 
 /// Runtimes that can be alive at one time.
@@ -112,6 +114,10 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     next_number: AtomicU64,
     pub(crate) tracing: AtomicBool,
+    /// How long things take, for threads that are no workers; and whether anybody measures it.
+    pub(crate) timing: Timing,
+    /// When its runtime was built, on the real clock.
+    started: AtomicU64,
 }
 
 impl Core {
@@ -136,6 +142,8 @@ impl Core {
         drop(spare);
         core.clock.set_virtual(config.virtual_time);
         core.tracing.store(config.tracer.is_some(), Ordering::Relaxed);
+        core.timing.set(config.histograms);
+        core.started.store(real_now(), Ordering::Relaxed);
         *core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         core.foreign.iter().chain(core.table.workers().map(|worker| &worker.shard)).for_each(Shard::open);
         core.driver.open();
@@ -166,6 +174,8 @@ impl Core {
             counters: Counters::default(),
             next_number: AtomicU64::new(1),
             tracing: AtomicBool::new(false),
+            timing: Timing::new(),
+            started: AtomicU64::new(0),
         }
     }
 
@@ -228,6 +238,11 @@ impl Core {
         }
     }
 
+    /// The time since the runtime was built.
+    pub(crate) fn uptime(&self) -> Duration {
+        Duration::from_nanos(real_now().saturating_sub(self.started.load(Ordering::Relaxed)))
+    }
+
     /// The earliest deadline in all shards; NEVER if there is none.
     pub(crate) fn earliest(&self) -> u64 {
         let foreign = self.foreign.iter().map(Shard::next);
@@ -271,11 +286,13 @@ impl Core {
             let (runnable, task) = cell(meta(id, name, location), future, WithInfo(schedule));
             match local {
                 Some(local) => {
+                    local.mark_queued(&runnable);
                     local.worker.counters.spawned.bump();
                     local.trace(|| Event::Spawn { id, location });
                     local.push_spawned(runnable.into_raw());
                 }
                 None => {
+                    self.mark_queued(&runnable);
                     self.counters.spawned.bump_shared();
                     self.trace(|| Event::Spawn { id, location });
                     self.inject(runnable.into_raw());
@@ -318,6 +335,7 @@ impl Core {
         let (runnable, task) = async_task::Builder::new()
             .metadata(meta(id, name, location))
             .spawn_local(move |_| Contained::new(future), schedule);
+        self.mark_queued(&runnable);
         self.counters.spawned.bump_shared();
         self.trace(|| Event::Spawn { id, location });
         (runnable, JoinHandle::new(task))
@@ -352,6 +370,16 @@ impl Core {
     }
 
     // ---- queueing
+
+    /// A task is about to be put into a queue: notes that, and the time.
+    #[inline]
+    pub(crate) fn mark_queued(&self, runnable: &Runnable) {
+        if self.timing.is_on() {
+            histogram::mark_queued(runnable.metadata());
+        } else {
+            runnable.metadata().set_queued(self.coarse_now());
+        }
+    }
 
     /// Puts a task into the injector and sees to it that somebody looks.
     pub(crate) fn inject(&'static self, item: Item) {
@@ -584,42 +612,6 @@ impl Core {
             drop_payload(payload);
         }
     }
-
-    pub(crate) fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
-        self.counters.add_to(&mut sums);
-        for worker in self.table.workers() {
-            worker.counters.add_to(&mut sums);
-        }
-        sums
-    }
-
-    fn reset_counters(&self) {
-        // What was counted so far cancels out in `spawned - finished`; the next runtime's figures begin at zero.
-        let sets = std::iter::once(&self.counters).chain(self.table.workers().map(|worker| &worker.counters));
-        sets.for_each(Counters::reset);
-    }
-
-    pub(crate) fn metrics(&self) -> Metrics {
-        let (active, spare) = self.table.counts();
-        let mut metrics = Metrics {
-            sums: self.sums(),
-            workers: active,
-            parked: self.idle.counts().0,
-            spare,
-            injector_depth: self.injector.len(),
-            armed: 0,
-            fired: 0,
-            timers_cancelled: 0,
-        };
-        for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
-            let (armed, fired, cancelled) = shard.totals();
-            metrics.armed += armed;
-            metrics.fired += fired;
-            metrics.timers_cancelled += cancelled;
-        }
-        metrics
-    }
 }
 
 /// Makes a task's cell.
@@ -662,7 +654,7 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let core = runnable.metadata().id.core();
     context::with(|cx| match cx.local() {
         Some(local) if local.worker.core.slot == core => {
-            runnable.metadata().set_queued(local.worker.core.coarse_now());
+            local.mark_queued(&runnable);
             if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
@@ -671,7 +663,7 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
         }
         _ => {
             let core = by_slot(core);
-            runnable.metadata().set_queued(core.coarse_now());
+            core.mark_queued(&runnable);
             core.inject(runnable.into_raw());
         }
     });

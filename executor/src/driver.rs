@@ -198,6 +198,12 @@ impl Core {
         }
     }
 
+    /// Counts a wait in the poller by a thread that is no worker, or has stepped out.
+    pub(crate) fn count_poller_wait(&self, events: usize) {
+        self.counters.poller_waits.bump_shared();
+        self.counters.poller_events.add_shared(events as u64);
+    }
+
     /// The time left until `deadline`: none if it is never.
     pub(crate) fn until(&self, deadline: u64) -> Option<Duration> {
         (deadline != NEVER).then(|| Duration::from_nanos(deadline.saturating_sub(self.clock.now())))

@@ -23,9 +23,11 @@
 //! spawn: two read-modify-writes for each task that never waits.
 
 use crate::{
+    clock::real_now,
     core::{CLOSED, Core, discard, fork},
-    pool,
-    task::{Id, Meta, PAGE, Reason},
+    histogram, pool,
+    task::{Id, Meta, PAGE, Reason, TIME_MASK},
+    worker::table::Standing,
 };
 use gambol_netpoll::{Direction, Enrolment, RawDescriptor};
 use std::{
@@ -50,6 +52,18 @@ pub enum TaskState {
     Parked,
     /// It is a closure that runs in the blocking pool.
     Blocking,
+}
+
+impl TaskState {
+    /// In one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskState::Running => "running",
+            TaskState::Ready => "ready",
+            TaskState::Parked => "parked",
+            TaskState::Blocking => "blocking",
+        }
+    }
 }
 
 /// A descriptor that a task waits for.
@@ -224,10 +238,16 @@ impl Core {
             dump.workers.iter().filter_map(|worker| worker.runs).map(|(id, site, since)| (id, (site, since))).collect();
         let mut unseen = running.clone();
         dump.tasks.reserve(facts.len() + running.len());
-        let coarse = self.coarse_now();
+        let (coarse, real, measured) = (self.coarse_now(), real_now(), self.timing.is_on());
         for fact in &facts {
             unseen.remove(&fact.id);
-            dump.tasks.push(info(fact, running.get(&fact.id).map(|(_, since)| *since), coarse, &enrolled));
+            let age = if measured && fact.wait.is_none() {
+                histogram::queued_for(fact.since, real)
+            } else {
+                let units = coarse.wrapping_sub(fact.since) & TIME_MASK;
+                Duration::from_nanos(u64::from(units) << 24)
+            };
+            dump.tasks.push(info(fact, running.get(&fact.id).map(|(_, since)| *since), age, &enrolled));
         }
         // They may end a task's cell; what is dropped with it is ours.
         discard(facts);
@@ -248,7 +268,7 @@ impl Core {
         dump.live = (sums.spawned.saturating_sub(sums.finished) as usize).max(dump.tasks.len() + waiting);
         dump.jobs_waiting = waiting;
         dump.unlisted = dump.live - dump.tasks.len() - waiting;
-        (dump.active, dump.spare) = self.table.counts();
+        (dump.active, dump.spare) = self.table.look(|_, _| {});
         dump.parked = self.idle.counts().0;
         dump.tasks.sort_unstable_by_key(|task| task.id);
         dump
@@ -265,9 +285,8 @@ impl Core {
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {
-        let absent = self.table.absent();
         let now = self.clock.now();
-        let here = self.table.workers().filter(|worker| !absent.contains(&worker.index));
+        let here = self.table.workers().filter(|worker| worker.standing() != Standing::Resting);
         here.map(|worker| {
             let since = Duration::from_nanos(now.saturating_sub(worker.pulse.looked.load(Ordering::Relaxed)));
             WorkerInfo {
@@ -304,9 +323,7 @@ fn enrolled(list: Vec<Enrolment>) -> HashMap<usize, Vec<Interest>> {
     enrolled
 }
 
-fn info(fact: &Fact, running: Option<Duration>, coarse: u32, enrolled: &HashMap<usize, Vec<Interest>>) -> TaskInfo {
-    let units = coarse.wrapping_sub(fact.since) & (u32::MAX >> 6);
-    let age = Duration::from_nanos(u64::from(units) << 24);
+fn info(fact: &Fact, running: Option<Duration>, age: Duration, enrolled: &HashMap<usize, Vec<Interest>>) -> TaskInfo {
     let (state, wait, since) = match (running, fact.wait) {
         (Some(since), _) => (TaskState::Running, Reason::Unknown, since),
         (None, None) => (TaskState::Ready, Reason::Unknown, age),

@@ -37,16 +37,19 @@ mod block_on;
 mod local;
 mod pool;
 mod runtime;
-// Counters and trace points.
+// Counters, how long things take, and trace points.
 #[doc(hidden)]
 #[cfg(not(gambol_loom))]
 pub mod bench;
+mod histogram;
 mod metrics;
 mod trace;
-// What the tasks do now, as a table; the same when SIGQUIT comes.
+// What the tasks do now, as a table; the same when SIGQUIT comes; what `gambol-top` is told.
 mod dump;
 #[cfg(unix)]
 mod sigquit;
+#[cfg(unix)]
+mod top;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
@@ -58,8 +61,9 @@ pub use deadlock::{Deadlock, parked_tasks};
 pub use dump::{Interest, TaskDump, TaskInfo, TaskState};
 pub use gambol_netpoll::{AsDescriptor, Direction, RawDescriptor};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
+pub use histogram::{Bucket, Histogram};
 pub use io::{Done, Io};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, WorkerMetrics, WorkerState};
 #[doc(hidden)]
 pub use ours::spawn_thread;
 pub use runtime::{
@@ -71,4 +75,6 @@ pub use sigquit::dump_on_sigquit;
 pub use sleep::Sleep;
 pub use stall::Stall;
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
+#[cfg(unix)]
+pub use top::TopServer;
 pub use trace::{Event, Tracer};

@@ -36,6 +36,7 @@ use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
     deadlock::Sleeper,
+    histogram::Turn,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -155,8 +156,12 @@ impl Locals {
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
+            let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata(), core.coarse_now())));
             runnable.run();
             drop(in_task);
+            if let Some((times, turn)) = measured {
+                turn.end_shared(times);
+            }
         }
         drop(inside);
         core.reuse_if_over();
@@ -294,8 +299,7 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    let meta = runnable.metadata();
-    meta.set_queued(context::core(meta.id.core()).coarse_now());
+    context::core(runnable.metadata().id.core()).mark_queued(&runnable);
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

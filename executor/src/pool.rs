@@ -9,7 +9,9 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
-    deadlock, ours,
+    deadlock,
+    metrics::Blocking,
+    ours,
     task::{Id, Runnable},
     worker::table::call_hook,
 };
@@ -71,6 +73,12 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is now.
+    pub(crate) fn figures(&self) -> Blocking {
+        let state = self.lock();
+        Blocking { threads: state.threads, idle: state.idle, queued: state.queue.len() }
     }
 
     /// A new runtime begins.
@@ -188,6 +196,7 @@ fn thread_main(core: &'static Core) {
         job.run();
         drop(task);
         drop(waker);
+        core.counters.blocking_jobs.bump_shared();
     }
     drop(inside);
     call_hook(config.on_thread_stop.as_deref());

@@ -1,4 +1,4 @@
-//! How to work with gambol: a tour, pages on how a program tells what it does and on programs that stand still, and two for those who
+//! How to work with gambol: a tour, pages on looking at what runs and on programs that stand still, and two for those who
 //! come from elsewhere. All code on them is compiled and run with the tests.
 
 #[doc = include_str!("tour.md")]
@@ -6,6 +6,8 @@ pub mod tour {}
 
 #[doc = include_str!("seeing.md")]
 pub mod seeing {}
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
 
 #[doc = include_str!("coming_from_tokio.md")]
 pub mod coming_from_tokio {}

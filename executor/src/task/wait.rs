@@ -12,8 +12,14 @@
 //! container says [`Reason::Unknown`], and leaves the time. So a reason is never older than the turn in which the task was parked.
 //! That the word of the queued has no reason, and that `Unknown` is one bit, makes it three instructions for each wake and three
 //! for each Pending.
+//!
+//! In a runtime that measures how long tasks wait for their turn (`histogram.rs`) the time of a task that stands in a queue is in
+//! microseconds, until its turn begins.
 
 use std::fmt;
+
+/// What there is of a time in the word.
+pub(crate) const TIME_MASK: u32 = u32::MAX >> 6;
 
 /// Why a task is parked. Under `join!` the last leaf that was polled wins.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]

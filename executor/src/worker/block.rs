@@ -118,7 +118,8 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
         match core.driver.try_wait() {
             Some(mut wait) if wait.has_poller() => {
                 worker.parker.park_in_poller(|| {
-                    wait.wait(Some(earliest), &mut ready);
+                    let events = wait.wait(Some(earliest), &mut ready);
+                    core.count_poller_wait(events);
                 });
             }
             // Somebody else sits, or there is nothing to sit in.
@@ -143,10 +144,8 @@ impl Local {
         }
         // Pairs with the fence in `Idle::enter`: a worker that falls asleep now sees that our ring is open, or is seen.
         fence(Ordering::SeqCst);
-        if core.has_work()
-            && let Some(other) = core.idle.claim()
-        {
-            core.unpark(other);
+        if core.has_work() {
+            core.wake_one();
         }
         ensure_runner(core);
         core.attend_ground();

@@ -23,11 +23,12 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     core::Core,
+    histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
     queue::{Item, Job, Ring, Slot},
     shard::Shard,
-    task::{Id, Meta, Owned},
+    task::{Id, Meta, Owned, Runnable},
     trace::{Event, Tracer},
 };
 use std::{
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
     /// A [`Standing`]. Written under the table's lock.
     standing: AtomicU8,
     pub(crate) thread: Thread,
+    pub(crate) timing: Timing,
     /// The registry's pages that this worker inserts into; with its thread while it has one.
     owned: Mutex<Option<Owned>>,
 }
@@ -128,6 +130,7 @@ impl Worker {
             counters: Counters::default(),
             standing: AtomicU8::new(Standing::Resting as u8),
             thread: Thread::new(),
+            timing: Timing::new(),
             owned: Mutex::new(Some(Owned::default())),
         }
     }
@@ -189,6 +192,8 @@ pub(crate) struct Local {
     numbers: Cell<(u64, u64)>,
     random: RefCell<fastrand::Rng>,
     tracer: Option<Tracer>,
+    /// Where to count how long things take, if that is measured.
+    times: Option<&'static Times>,
 }
 
 /// Numbers for ids that a worker takes at once.
@@ -217,6 +222,7 @@ impl Local {
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
             tracer: worker.core.tracer(),
+            times: worker.timing.get(),
         }
     }
 
@@ -251,6 +257,16 @@ impl Local {
     }
 
     // ---- queueing, by the running task
+
+    /// A task is about to be put into a queue: notes that, and the time.
+    #[inline]
+    pub(crate) fn mark_queued(&self, runnable: &Runnable) {
+        if self.times.is_some() {
+            histogram::mark_queued(runnable.metadata());
+        } else {
+            runnable.metadata().set_queued(self.core().coarse_now());
+        }
+    }
 
     /// A fresh task, behind all others.
     #[inline]

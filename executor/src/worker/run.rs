@@ -10,6 +10,7 @@ use super::{Local, table::Leave};
 use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     budget, context,
+    histogram::{Times, Turn},
     queue::{Item, Job},
     task::Runnable,
     trace::Event,
@@ -67,7 +68,11 @@ impl Local {
             return self.worker.ring.pop();
         }
         self.slot_run.set(0);
-        self.worker.ring.pop().or_else(|| self.worker.slot.take())
+        self.worker.ring.pop().or_else(|| {
+            let item = self.worker.slot.take()?;
+            self.worker.counters.slot_hits.bump();
+            Some(item)
+        })
     }
 
     /// A task from the injector. The rest of a spill goes onto our ring.
@@ -83,9 +88,28 @@ impl Local {
         }
     }
 
-    /// Gives a task a turn.
+    /// Gives a task a turn, and measures it if that is wanted.
     #[inline]
     fn turn(&self, item: Item) {
+        match self.times {
+            None => self.give_turn(item),
+            Some(times) => self.measured_turn(times, item),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn measured_turn(&self, times: &Times, item: Item) {
+        // SAFETY: the queues hold raw runnables, and give each to one taker; it is made raw again.
+        let runnable = unsafe { Runnable::from_raw(item) };
+        let turn = Turn::begin(runnable.metadata(), self.core().coarse_now());
+        self.give_turn(runnable.into_raw());
+        turn.end(times);
+    }
+
+    /// Gives a task a turn.
+    #[inline]
+    fn give_turn(&self, item: Item) {
         if self.searching.get() {
             self.end_search();
         }

@@ -149,18 +149,12 @@ impl Table {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Active workers and spares.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many workers are active and how many spare; `see` is shown each spare (true) and each place without a thread.
+    pub(crate) fn look(&self, mut see: impl FnMut(u16, bool)) -> (usize, usize) {
         let roster = self.lock();
+        roster.spares.iter().for_each(|index| see(*index, true));
+        roster.vacant.iter().for_each(|index| see(*index, false));
         (roster.active, roster.spares.len())
-    }
-
-    /// The places of workers that have nothing to do with tasks now: spare ones, and places without a thread.
-    pub(crate) fn absent(&self) -> Vec<u16> {
-        let mut absent = Vec::with_capacity(MAX_WORKERS);
-        let roster = self.lock();
-        absent.extend(roster.spares.iter().chain(&roster.vacant));
-        absent
     }
 
     /// Threads that are out, each in a task that has said that it blocks; none if there are spare or ending threads as well.
@@ -239,6 +233,7 @@ impl Table {
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
         worker.thread.forget();
         let config = core.config();
+        worker.timing.set(config.histograms);
         core.lease();
         match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
             Ok(thread) => {
@@ -364,9 +359,7 @@ impl Table {
     fn exit(&self, worker: &Worker) -> bool {
         let mut roster = self.lock();
         self.stand(&mut roster, worker, Standing::Resting);
-        if !roster.closing {
-            roster.vacant.push(worker.index);
-        }
+        roster.vacant.push(worker.index);
         roster.serving -= 1;
         roster.drains && roster.serving == 0
     }
