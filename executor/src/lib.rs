@@ -33,11 +33,14 @@ mod block_on;
 mod local;
 mod pool;
 mod runtime;
-// Counters and trace points.
+// Threads of the runtime's own.
+mod ours;
+// Counters, trace points, the recording of these, and a line per interval.
 #[doc(hidden)]
 #[cfg(not(gambol_loom))]
 pub mod bench;
 mod metrics;
+mod schedtrace;
 mod trace;
 // Atomics and locks, std's or the model checker's.
 mod sync;

@@ -154,7 +154,11 @@ impl Locals {
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
+            let traced = core.trace_turn(&runnable);
             runnable.run();
+            if let Some(turn) = traced {
+                turn.end();
+            }
             drop(in_task);
         }
         drop(inside);
@@ -288,6 +292,7 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
+    context::core(runnable.metadata().id.core()).trace_woken(&runnable, false);
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

@@ -20,6 +20,7 @@ use crate::{
     core::{Core, OPEN},
     idle::{NOBODY, Owed, Parker},
     sync::fence,
+    trace::Note,
 };
 use std::{
     io,
@@ -257,6 +258,9 @@ impl Monitor {
         }
         let mut ready = Vec::new();
         core.expire_all(now, &mut ready);
+        if !ready.is_empty() {
+            core.trace_event(|| Note::Timers { fired: ready.len() });
+        }
         if unattended && let Some(mut wait) = core.driver.try_wait() {
             wait.wait(Some(Duration::ZERO), &mut ready);
             drop(wait);

@@ -24,6 +24,11 @@ impl Id {
         Id(NonZeroU64::new(u64::from(core) << 48 | number).expect("task numbers start at 1"))
     }
 
+    /// The whole, of which a user sees the number.
+    pub(crate) fn raw(self) -> u64 {
+        self.0.get()
+    }
+
     pub(crate) fn core(self) -> u16 {
         (self.0.get() >> 48) as u16
     }

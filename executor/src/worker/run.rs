@@ -12,7 +12,6 @@ use crate::{
     budget, context,
     queue::{Item, Job},
     task::Runnable,
-    trace::Event,
 };
 use std::sync::atomic::Ordering;
 
@@ -91,17 +90,16 @@ impl Local {
         }
         // SAFETY: the queues hold raw runnables, and give each to one taker.
         let runnable = unsafe { Runnable::from_raw(item) };
-        let id = runnable.metadata().id;
-        self.trace(|| Event::Run { id, worker: self.worker.index });
+        let runnable = self.trace_turn(runnable);
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
             self.worker.counters.polls.bump();
             runnable.run();
+            self.trace_end(cx);
             context::leave_task_fast(cx);
         });
-        self.trace(|| Event::Stop { id, worker: self.worker.index });
     }
 
     /// Does what the attention word asks for.

@@ -12,6 +12,7 @@ use crate::{
     context,
     core::Core,
     task::contain,
+    trace::Note,
 };
 use std::{
     io, ptr,
@@ -73,6 +74,8 @@ struct Roster {
     closing: bool,
     /// The last thread to leave cancels what is left. Not when the process is about to end anyway.
     drains: bool,
+    /// Nobody waits for the threads to end.
+    detached: bool,
 }
 
 impl Table {
@@ -142,6 +145,7 @@ impl Table {
             self.reported.store(false, Ordering::Relaxed);
             roster.closing = false;
             roster.drains = false;
+            roster.detached = false;
             roster.vacant = (0..self.len() as u16).rev().collect();
         }
         for _ in 0..workers {
@@ -299,10 +303,14 @@ impl Table {
         roster.drains && roster.serving == 0
     }
 
-    /// The thread has nothing more to do with the runtime but its lease.
-    fn exited(&self) {
-        self.lock().alive -= 1;
+    /// The thread has nothing more to do with the runtime but its lease. True: it was the last one, and nobody waits for it.
+    fn exited(&self) -> bool {
+        let mut roster = self.lock();
+        roster.alive -= 1;
+        let last = roster.alive == 0 && roster.detached;
+        drop(roster);
         self.gone.notify_all();
+        last
     }
 
     /// No thread starts from now on; the last one to end cancels what is left, if `drains`.
@@ -331,9 +339,12 @@ impl Table {
         true
     }
 
-    /// Nobody will wait for the threads.
-    pub(crate) fn detach(&self) {
-        self.lock().threads.clear();
+    /// Nobody will wait for the threads. True: all have ended already.
+    pub(crate) fn detach(&self) -> bool {
+        let mut roster = self.lock();
+        roster.threads.clear();
+        roster.detached = true;
+        roster.alive == 0
     }
 
     /// Threads that have not ended.
@@ -355,7 +366,10 @@ fn thread_main(worker: &'static Worker) {
             let local = unsafe { Local::new(worker) };
             // SAFETY: declared after `local`, so dropped before it.
             let _inside = unsafe { context::enter_worker(&local) };
-            local.run()
+            local.trace(|| Note::WorkerStart);
+            let leave = local.run();
+            local.trace(|| if leave == Leave::Rest { Note::WorkerRest } else { Note::WorkerEnd });
+            leave
         };
         match leave {
             Leave::Stop => break true,
@@ -367,7 +381,9 @@ fn thread_main(worker: &'static Worker) {
         core.drain();
     }
     call_hook(config.on_thread_stop.as_deref());
-    core.table.exited();
+    if core.table.exited() {
+        core.finish_trace();
+    }
     core.release();
 }
 
