@@ -6,6 +6,7 @@
 //!
 //! With `GAMBOL_DUMP=sigquit` in the environment, SIGQUIT makes the program tell what its tasks do; see
 //! [`guide::seeing`](crate::guide::seeing). With `GAMBOL_TOP=path` it can be looked at: [`guide::metrics`](crate::guide::metrics).
+//! `GAMBOL_TRACE` and `GAMBOL_SCHEDTRACE` make it record what it does: [`guide::tracing`](crate::guide::tracing).
 
 pub use gambol_executor::{
     Bucket, Builder, Deadlock, Direction, Handle, Histogram, Interest, Metrics, Reason, Runtime, ShutdownTimeout,

@@ -31,9 +31,10 @@ use crate::{
     pool::Pool,
     queue::{Injector, Item, Job},
     runtime::Config,
+    schedtrace::Schedtrace,
     shard::Shard,
     task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Owned, Registry, Runnable, contain},
-    trace::{Event, Tracer},
+    trace::{Lane, Recorder},
     worker::{
         self,
         table::{MAX_WORKERS, Table},
@@ -113,17 +114,22 @@ pub(crate) struct Core {
     /// What threads that are no workers count.
     pub(crate) counters: Counters,
     next_number: AtomicU64,
+    /// Somebody wants to know of each step: `trace/outside.rs`. Workers have copied that when they started.
     pub(crate) tracing: AtomicBool,
     /// How long things take, for threads that are no workers; and whether anybody measures it.
     pub(crate) timing: Timing,
     /// When its runtime was built, on the real clock.
     started: AtomicU64,
+    /// What is recorded of these steps, from the start of the runtime until nobody uses its core any more.
+    recorder: RwLock<Option<Arc<Recorder>>>,
+    pub(crate) schedtrace: Schedtrace,
 }
 
 impl Core {
     /// A core with no threads yet; one lease belongs to the caller.
-    pub(crate) fn acquire(config: Config) -> io::Result<&'static Core> {
+    pub(crate) fn acquire(mut config: Config) -> io::Result<&'static Core> {
         fork::watch();
+        let recorder = config.recorder.take();
         let config = Arc::new(config);
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let core = match spare.0.pop() {
@@ -141,7 +147,8 @@ impl Core {
         };
         drop(spare);
         core.clock.set_virtual(config.virtual_time);
-        core.tracing.store(config.tracer.is_some(), Ordering::Relaxed);
+        core.tracing.store(config.tracer.is_some() || recorder.is_some(), Ordering::Relaxed);
+        *core.recorder.write().unwrap_or_else(PoisonError::into_inner) = recorder;
         core.timing.set(config.histograms);
         core.started.store(real_now(), Ordering::Relaxed);
         *core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
@@ -176,6 +183,8 @@ impl Core {
             tracing: AtomicBool::new(false),
             timing: Timing::new(),
             started: AtomicU64::new(0),
+            recorder: RwLock::new(None),
+            schedtrace: Schedtrace::new(),
         }
     }
 
@@ -213,12 +222,13 @@ impl Core {
             && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             self.reset_counters();
+            let recorder = self.recorder.write().unwrap_or_else(PoisonError::into_inner).take();
             let config = Arc::new(Config::default());
             let config = std::mem::replace(&mut *self.config.write().unwrap_or_else(PoisonError::into_inner), config);
             spare.0.push(self);
             drop(spare);
             // The user's hooks, and what they hold.
-            discard(config);
+            discard((config, recorder));
         }
     }
 
@@ -288,13 +298,13 @@ impl Core {
                 Some(local) => {
                     local.mark_queued(&runnable);
                     local.worker.counters.spawned.bump();
-                    local.trace(|| Event::Spawn { id, location });
+                    let runnable = local.trace_spawn(runnable);
                     local.push_spawned(runnable.into_raw());
                 }
                 None => {
                     self.mark_queued(&runnable);
                     self.counters.spawned.bump_shared();
-                    self.trace(|| Event::Spawn { id, location });
+                    self.trace_spawn(&runnable);
                     self.inject(runnable.into_raw());
                 }
             }
@@ -314,6 +324,7 @@ impl Core {
         let meta = meta(id, name, location).of_job();
         let (runnable, task) = cell(meta, async move { job() }, WithInfo(schedule_blocking));
         self.counters.spawned.bump_shared();
+        self.trace_spawn(&runnable);
         self.pool.push(self, runnable);
         JoinHandle::new(task)
     }
@@ -337,7 +348,7 @@ impl Core {
             .spawn_local(move |_| Contained::new(future), schedule);
         self.mark_queued(&runnable);
         self.counters.spawned.bump_shared();
-        self.trace(|| Event::Spawn { id, location });
+        self.trace_spawn(&runnable);
         (runnable, JoinHandle::new(task))
     }
 
@@ -582,25 +593,21 @@ impl Core {
 
     // ---- seeing
 
-    /// A trace point outside of a worker.
-    #[inline]
-    pub(crate) fn trace(&self, event: impl FnOnce() -> Event) {
-        if self.tracing.load(Ordering::Relaxed) {
-            self.trace_slow(event());
-        }
+    /// The trace points of a worker, if somebody wants to know what it does.
+    pub(crate) fn lane(&self, worker: u16) -> Option<Box<Lane>> {
+        Lane::new(worker, self.config().tracer.clone(), self.recorder())
     }
 
-    #[cold]
-    fn trace_slow(&self, event: Event) {
-        if let Some(tracer) = &self.config().tracer
-            && let Err(payload) = contain(|| tracer(&event))
-        {
-            drop_payload(payload);
-        }
+    /// What is recorded, if anything is.
+    pub(crate) fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.recorder.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn tracer(&self) -> Option<Tracer> {
-        self.config().tracer.clone()
+    /// The runtime has ended: writes its recording to the file that was asked for.
+    pub(crate) fn finish_trace(&self) {
+        if let Some(recorder) = self.recorder() {
+            recorder.finish();
+        }
     }
 
     /// Calls the user's hook.
@@ -655,18 +662,36 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
     context::with(|cx| match cx.local() {
         Some(local) if local.worker.core.slot == core => {
             local.mark_queued(&runnable);
-            if info.woken_while_running {
+            if local.is_traced() {
+                // Does not come back here: that would cost those who are not traced a few registers.
+                schedule_traced(cx, local, runnable, info.woken_while_running);
+            } else if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
                 local.push_woken(runnable.into_raw());
             }
         }
-        _ => {
-            let core = by_slot(core);
-            core.mark_queued(&runnable);
-            core.inject(runnable.into_raw());
-        }
+        _ => schedule_elsewhere(by_slot(core), runnable, info.woken_while_running),
     });
+}
+
+#[cold]
+#[inline(never)]
+fn schedule_traced(cx: &context::Context, local: &worker::Local, runnable: Runnable, meanwhile: bool) {
+    let runnable = local.trace_woken(cx, runnable, meanwhile);
+    if meanwhile {
+        local.reschedule(runnable.into_raw());
+    } else {
+        local.push_woken(runnable.into_raw());
+    }
+}
+
+/// By a thread that is none of the runtime's workers.
+#[inline(never)]
+fn schedule_elsewhere(core: &'static Core, runnable: Runnable, meanwhile: bool) {
+    core.mark_queued(&runnable);
+    core.trace_woken(&runnable, meanwhile);
+    core.inject(runnable.into_raw());
 }
 
 /// The schedule function of a blocking job, which is scheduled once, by hand; a cancel schedules it no more.

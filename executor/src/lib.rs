@@ -37,12 +37,13 @@ mod block_on;
 mod local;
 mod pool;
 mod runtime;
-// Counters, how long things take, and trace points.
+// Counters, how long things take, trace points, the recording of these, and a line per interval.
 #[doc(hidden)]
 #[cfg(not(gambol_loom))]
 pub mod bench;
 mod histogram;
 mod metrics;
+mod schedtrace;
 mod trace;
 // What the tasks do now, as a table; the same when SIGQUIT comes; what `gambol-top` is told.
 mod dump;

@@ -157,7 +157,11 @@ impl Locals {
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
             let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata(), core.coarse_now())));
+            let traced = core.trace_turn(&runnable);
             runnable.run();
+            if let Some(turn) = traced {
+                turn.end();
+            }
             drop(in_task);
             if let Some((times, turn)) = measured {
                 turn.end_shared(times);
@@ -299,7 +303,9 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    context::core(runnable.metadata().id.core()).mark_queued(&runnable);
+    let core = context::core(runnable.metadata().id.core());
+    core.mark_queued(&runnable);
+    core.trace_woken(&runnable, false);
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

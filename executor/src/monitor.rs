@@ -59,6 +59,7 @@ use crate::{
     stall::{Reported, Stall},
     sync::fence,
     task::Id,
+    trace::Note,
     worker::{Worker, table::Standing},
 };
 use std::{
@@ -453,6 +454,8 @@ impl Monitor {
             return false;
         }
         core.counters.stalls.bump_shared();
+        let (id, site) = found.task.map_or((0, None), |(id, site)| (id.to_raw(), Some(site)));
+        core.trace_event(|| Note::StallBegin { worker: worker.index, id, site });
         sample.stall = Some(found);
         memory.marked = true;
         // If it was about to sleep it comes and takes the mark off. If not, its next sleep ends at once.

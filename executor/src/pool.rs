@@ -193,7 +193,11 @@ fn thread_main(core: &'static Core) {
         let waker = job.waker();
         // SAFETY: see above.
         let task = unsafe { context::enter_task(&*ptr::from_ref(job.metadata())) };
+        let traced = core.trace_turn(&job);
         job.run();
+        if let Some(turn) = traced {
+            turn.end();
+        }
         drop(task);
         drop(waker);
         core.counters.blocking_jobs.bump_shared();

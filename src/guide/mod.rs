@@ -8,6 +8,8 @@ pub mod tour {}
 pub mod seeing {}
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
+#[doc = include_str!("tracing.md")]
+pub mod tracing {}
 
 #[doc = include_str!("coming_from_tokio.md")]
 pub mod coming_from_tokio {}

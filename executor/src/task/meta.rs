@@ -28,7 +28,7 @@ impl Id {
         (self.0.get() >> 48) as u16
     }
 
-    /// The id as a word that is never 0.
+    /// The whole, of which a user sees the number, as a word that is never 0.
     #[inline]
     pub(crate) fn to_raw(self) -> u64 {
         self.0.get()

@@ -12,13 +12,17 @@
 //! It steps in again with its own ring as it finds it. If its place was filled, it is surplus, and rests after the current
 //! poll.
 
-use super::{Local, Worker, table::Leave};
+use super::{
+    Local, Worker,
+    table::{Leave, Standing},
+};
 use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
     core::{Core, OPEN},
     deadlock,
     queue::Job,
+    trace::Note,
 };
 use std::{
     sync::atomic::{Ordering, fence},
@@ -138,6 +142,9 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
 impl Local {
     fn step_out(&self) -> &'static Worker {
         let (core, worker) = (self.core(), self.worker);
+        if worker.standing() == Standing::Stuck {
+            self.trace(|| Note::StallEnd { worker: worker.index });
+        }
         core.table.step_out(worker);
         if let Some(item) = worker.slot.take() {
             core.injector.push(Job::One(item));

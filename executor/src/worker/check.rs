@@ -30,8 +30,8 @@
 //! What was measured is in `benches/README.md`, under "When a wake is worth it".
 
 use super::Local;
-use crate::{core::fork, driver::LOOK_EVERY, idle::NOBODY, queue::Item};
-use std::{cell::Cell, sync::atomic::Ordering, task::Waker};
+use crate::{core::fork, driver::LOOK_EVERY, idle::NOBODY, queue::Item, trace::Note};
+use std::{cell::Cell, ops::Range, sync::atomic::Ordering, task::Waker};
 
 /// Nanoseconds between two looks at the clock, about.
 const CHECK_EVERY: u64 = 10_000;
@@ -233,18 +233,21 @@ impl Local {
                 self.clock.looked.set(0);
             }
         }
+        let fired = ready.len();
         let polls = core.driver.has_poller() && self.clock.may_poll(turn);
         if polls
             && core.seat.deadline() == NOBODY
             && let Some(mut wait) = core.driver.try_wait()
         {
+            self.trace(|| Note::PollBegin);
             let events = wait.wait(Some(std::time::Duration::ZERO), &mut ready);
+            self.trace(|| Note::PollEnd { events });
             drop(wait);
             core.driver.keep_looked(now);
             self.worker.counters.poller_waits.bump();
             self.worker.counters.poller_events.add(events as u64);
         }
-        self.wake_batch(&mut ready);
+        self.wake_batch(&mut ready, 0..fired);
         self.ready.replace(ready);
         if polls {
             self.clock.polled(turn, self.worker.ring.len());
@@ -258,13 +261,16 @@ impl Local {
     }
 
     /// Wakes what poller or timers have handed back. The list stands where others reach it, since a waker that is not
-    /// ours may block.
-    pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>) {
+    /// ours may block. `timers` tells those of timers from those of the poller, for the trace.
+    pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>, timers: Range<usize>) {
         if ready.is_empty() {
             return;
         }
         // Publishers must not rely on us while we are in a waker.
         self.end_search();
+        if let Some(lane) = &self.lane {
+            lane.begin_batch(timers);
+        }
         let worker = self.worker;
         worker.lock_draining().extend(ready.drain(..));
         worker.drains.store(true, Ordering::Relaxed);
@@ -272,6 +278,9 @@ impl Local {
         loop {
             let waker = worker.lock_draining().pop_front();
             let Some(waker) = waker else { break };
+            if let Some(lane) = &self.lane {
+                lane.next_of_batch();
+            }
             crate::core::wake(waker);
         }
         self.batch.set(false);
@@ -286,7 +295,7 @@ impl Local {
                 let mut wakers: Vec<Waker> = worker.lock_draining().drain(..).collect();
                 worker.drains.store(false, Ordering::Relaxed);
                 any |= !wakers.is_empty();
-                self.wake_batch(&mut wakers);
+                self.wake_batch(&mut wakers, 0..0);
             }
         }
         any

@@ -22,6 +22,7 @@ pub(crate) use block::{block_in_place, step_out};
 
 use crate::{
     attention::Attention,
+    context::Context,
     core::Core,
     histogram::{self, Times, Timing},
     idle::Parker,
@@ -29,7 +30,7 @@ use crate::{
     queue::{Item, Job, Ring, Slot},
     shard::Shard,
     task::{Id, Meta, Owned, Runnable},
-    trace::{Event, Tracer},
+    trace::{Lane, Note},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -191,7 +192,8 @@ pub(crate) struct Local {
     /// Numbers for ids, taken from the core in blocks.
     numbers: Cell<(u64, u64)>,
     random: RefCell<fastrand::Rng>,
-    tracer: Option<Tracer>,
+    /// Trace points. None: nobody wants to know.
+    lane: Option<Box<Lane>>,
     /// Where to count how long things take, if that is measured.
     times: Option<&'static Times>,
 }
@@ -221,7 +223,7 @@ impl Local {
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
-            tracer: worker.core.tracer(),
+            lane: worker.core.lane(worker.index),
             times: worker.timing.get(),
         }
     }
@@ -248,11 +250,56 @@ impl Local {
         Id::new(self.core().slot, next)
     }
 
-    /// A trace point.
+    // ---- trace points: each one branch, if nobody wants to know
+
+    /// Something that the worker does.
     #[inline]
-    pub(crate) fn trace(&self, event: impl FnOnce() -> Event) {
-        if let Some(tracer) = &self.tracer {
-            trace_slow(tracer, &event());
+    pub(crate) fn trace(&self, note: impl FnOnce() -> Note) {
+        if let Some(lane) = &self.lane {
+            lane.note(note());
+        }
+    }
+
+    /// Whether somebody wants to know.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.lane.is_some()
+    }
+
+    // These take a runnable and give it back: a reference would keep it in memory, which costs those who are not traced.
+
+    /// A task is spawned here.
+    #[inline]
+    pub(crate) fn trace_spawn(&self, runnable: Runnable) -> Runnable {
+        match &self.lane {
+            None => runnable,
+            Some(lane) => lane.spawned(runnable),
+        }
+    }
+
+    /// A task that waited is to run. `meanwhile`: it was woken during the turn that it just had.
+    #[inline]
+    pub(crate) fn trace_woken(&self, cx: &Context, runnable: Runnable, meanwhile: bool) -> Runnable {
+        match &self.lane {
+            None => runnable,
+            Some(lane) => lane.woken(cx, runnable, self.batch.get(), meanwhile),
+        }
+    }
+
+    /// A turn begins.
+    #[inline]
+    fn trace_turn(&self, runnable: Runnable) -> Runnable {
+        match &self.lane {
+            None => runnable,
+            Some(lane) => lane.begin_turn(runnable),
+        }
+    }
+
+    /// The turn is over, and the context still names the task, unless it has ended.
+    #[inline]
+    fn trace_end(&self, cx: &Context) {
+        if let Some(lane) = &self.lane {
+            lane.end_turn(cx);
         }
     }
 
@@ -297,7 +344,8 @@ impl Local {
     }
 
     /// A task that was woken by the running one: it is next.
-    #[inline]
+    // Always: the second caller, which few have, must not cost the first a call.
+    #[inline(always)]
     pub(crate) fn push_woken(&self, item: Item) {
         if self.batch.get() {
             return self.push_batch(item);
@@ -345,12 +393,5 @@ impl Drop for Local {
     fn drop(&mut self) {
         let owned = self.owned.take();
         *self.worker.owned.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned);
-    }
-}
-
-#[cold]
-fn trace_slow(tracer: &Tracer, event: &Event) {
-    if let Err(payload) = crate::task::contain(|| tracer(event)) {
-        crate::core::drop_payload(payload);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     histogram::{Times, Turn},
     queue::{Item, Job},
     task::Runnable,
-    trace::Event,
+    trace::Note,
 };
 use std::sync::atomic::Ordering;
 
@@ -119,17 +119,17 @@ impl Local {
         let pulse = &self.worker.pulse;
         pulse.site.store(std::ptr::from_ref(site).cast_mut(), Ordering::Release);
         pulse.running.store(id.to_raw(), Ordering::Release);
-        self.trace(|| Event::Run { id, worker: self.worker.index });
+        let runnable = self.trace_turn(runnable);
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
             self.worker.counters.polls.bump();
             runnable.run();
+            self.trace_end(cx);
             context::leave_task_fast(cx);
         });
         pulse.running.store(0, Ordering::Relaxed);
-        self.trace(|| Event::Stop { id, worker: self.worker.index });
     }
 
     /// Does what the attention word asks for.
@@ -144,6 +144,7 @@ impl Local {
         }
         if attention & STUCK != 0 {
             // Not stuck after all, or not any more.
+            self.trace(|| Note::StallEnd { worker: self.worker.index });
             surplus |= self.core().table.recover(self.worker);
             self.core().monitor.watch();
         }

@@ -6,7 +6,7 @@ use crate::{
     core::{Core, fork},
     idle::{Left, NOBODY},
     queue::Item,
-    trace::Event,
+    trace::Note,
 };
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -66,7 +66,7 @@ impl Local {
                     // SAFETY: we own our ring, and the victim's is another one.
                     if let Some((item, tasks)) = unsafe { victim.ring.steal_into(&self.worker.ring) } {
                         self.worker.counters.steals.add(tasks as u64);
-                        self.trace(|| Event::Steal { worker: self.worker.index, from: victim.index, tasks });
+                        self.trace(|| Note::Steal { from: victim.index, tasks });
                         return Some(item);
                     }
                 }
@@ -75,6 +75,7 @@ impl Local {
                     && let Some(item) = victim.slot.take()
                 {
                     self.worker.counters.steals.bump();
+                    self.trace(|| Note::Steal { from: victim.index, tasks: 1 });
                     return Some(item);
                 }
             }
@@ -110,7 +111,7 @@ impl Local {
             return core.monitor.watch();
         }
         self.worker.counters.parks.bump();
-        self.trace(|| Event::Park { worker: index });
+        self.trace(|| Note::Park);
         let mut ready = self.ready.take();
         let parker = &self.worker.parker;
         match &mut wait {
@@ -122,7 +123,9 @@ impl Local {
                         return parker.park(timeout);
                     }
                     let mut events = 0;
+                    self.trace(|| Note::PollBegin);
                     let unparked = parker.park_in_poller(|| events = wait.wait(timeout, &mut ready));
+                    self.trace(|| Note::PollEnd { events });
                     self.worker.counters.poller_waits.bump();
                     self.worker.counters.poller_events.add(events as u64);
                     unparked || events > 0
@@ -145,9 +148,11 @@ impl Local {
         self.worker.pulse.looked.store(now, Ordering::Relaxed);
         self.clock.woken(self.tick.get(), now);
         self.crowded.set(false);
+        let polled = ready.len();
         core.expire_all(now, &mut ready);
-        self.trace(|| Event::Unpark { worker: index });
-        self.wake_batch(&mut ready);
+        self.trace(|| Note::Unpark);
+        let all = ready.len();
+        self.wake_batch(&mut ready, polled..all);
         self.ready.replace(ready);
         self.clock.polled(self.tick.get(), self.worker.ring.len());
     }

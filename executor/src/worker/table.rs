@@ -24,6 +24,7 @@ use crate::{
     core::Core,
     deadlock, ours,
     task::contain,
+    trace::Note,
 };
 use std::{
     io, ptr,
@@ -106,6 +107,8 @@ struct Roster {
     closing: bool,
     /// The last thread to leave cancels what is left. Not when the process is about to end anyway.
     drains: bool,
+    /// Nobody waits for the threads to end.
+    detached: bool,
 }
 
 impl Table {
@@ -197,6 +200,7 @@ impl Table {
             self.reported.store(false, Ordering::Relaxed);
             roster.closing = false;
             roster.drains = false;
+            roster.detached = false;
             // A core that has served a larger runtime has more places than this one may use.
             roster.vacant = (0..self.len().min(max) as u16).rev().collect();
         }
@@ -364,10 +368,14 @@ impl Table {
         roster.drains && roster.serving == 0
     }
 
-    /// The thread has nothing more to do with the runtime but its lease.
-    fn exited(&self) {
-        self.lock().alive -= 1;
+    /// The thread has nothing more to do with the runtime but its lease. True: it was the last one, and nobody waits for it.
+    fn exited(&self) -> bool {
+        let mut roster = self.lock();
+        roster.alive -= 1;
+        let last = roster.alive == 0 && roster.detached;
+        drop(roster);
         self.gone.notify_all();
+        last
     }
 
     /// No thread starts from now on; the last one to end cancels what is left, if `drains`.
@@ -396,9 +404,12 @@ impl Table {
         true
     }
 
-    /// Nobody will wait for the threads.
-    pub(crate) fn detach(&self) {
-        self.lock().threads.clear();
+    /// Nobody will wait for the threads. True: all have ended already.
+    pub(crate) fn detach(&self) -> bool {
+        let mut roster = self.lock();
+        roster.threads.clear();
+        roster.detached = true;
+        roster.alive == 0
     }
 
     /// Threads that have not ended.
@@ -421,7 +432,10 @@ fn thread_main(worker: &'static Worker) {
             let local = unsafe { Local::new(worker) };
             // SAFETY: declared after `local`, so dropped before it.
             let _inside = unsafe { context::enter_worker(&local) };
-            local.run()
+            local.trace(|| Note::WorkerStart);
+            let leave = local.run();
+            local.trace(|| if leave == Leave::Rest { Note::WorkerRest } else { Note::WorkerEnd });
+            leave
         };
         match leave {
             Leave::Rest if core.table.rest(worker) => {}
@@ -433,7 +447,9 @@ fn thread_main(worker: &'static Worker) {
         core.drain();
     }
     call_hook(config.on_thread_stop.as_deref());
-    core.table.exited();
+    if core.table.exited() {
+        core.finish_trace();
+    }
     deadlock::thread_ends(core);
     core.release();
 }

@@ -1,7 +1,4 @@
-//! Trace points: what the scheduler tells whoever asked for it.
-//!
-//! A worker copies the runtime's tracer when it starts, so a point costs one branch on its own memory, which is
-//! predicted. Without a tracer the event is not even built.
+//! What a runtime's hook is called with, on the thread where it happens.
 
 use crate::task::Id;
 use std::{panic::Location, sync::Arc};
@@ -17,18 +14,18 @@ pub enum Event {
         /// The place of the call.
         location: &'static Location<'static>,
     },
-    /// A worker gives a task a turn.
+    /// A task's turn begins.
     Run {
         /// The task.
         id: Id,
-        /// The worker.
+        /// The worker; `u16::MAX` for a blocking job, and for a task of `spawn_local`.
         worker: u16,
     },
     /// The turn is over.
     Stop {
         /// The task.
         id: Id,
-        /// The worker.
+        /// As in `Run`.
         worker: u16,
     },
     /// A worker took tasks from another.
@@ -54,3 +51,10 @@ pub enum Event {
 
 /// Receives events, on the thread where they happen.
 pub type Tracer = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Calls the hook; a panic in it ends here.
+pub(super) fn tell(tracer: &Tracer, event: &Event) {
+    if let Err(payload) = crate::task::contain(|| tracer(event)) {
+        crate::core::drop_payload(payload);
+    }
+}
