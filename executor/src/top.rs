@@ -83,7 +83,7 @@ impl Handle {
     /// # Errors
     ///
     /// `AlreadyExists` if there is something else at `path` than a socket; `AddrInUse` if a living program serves there, while what a
-    /// dead one has left is replaced; otherwise the operating system's, which is `InvalidInput` for a path beyond 107 bytes, or
+    /// dead one has left is replaced; otherwise the operating system's, which is `InvalidInput` for an absolute path beyond 107 bytes, or
     /// beyond some 85 up to the last slash.
     ///
     /// # Panics
