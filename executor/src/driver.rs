@@ -109,7 +109,22 @@ impl Driver {
         if let Some(worker) = core.seat.occupant() {
             core.unpark(worker);
         }
+        if core.stage.is_on() {
+            core.stage.wake_ground(core);
+        }
         Ok(poller)
+    }
+
+    /// Whether somebody waits for a descriptor, or has waited and not said that he does no more.
+    pub(crate) fn has_waiters(&self) -> bool {
+        matches!(&*self.place(), Place::Made(poller) if poller.has_waiters())
+    }
+
+    /// Hands back everyone who waits for a descriptor. Those who still do enrol again when they are woken.
+    pub(crate) fn call_waiters(&self, ready: &mut Vec<Waker>) {
+        if let Place::Made(poller) = &*self.place() {
+            poller.take_waiters(ready);
+        }
     }
 
     /// Whether descriptors may be waiting to be looked at.
@@ -187,7 +202,10 @@ impl Core {
     }
 
     /// A timer was put into a shard by somebody who is not that shard's running worker.
-    pub(crate) fn timer_armed(&self, deadline: u64) {
+    pub(crate) fn timer_armed(&'static self, deadline: u64) {
+        if self.stage.is_on() {
+            return self.stage.timer_armed(self);
+        }
         if let Some(worker) = self.seat.to_wake(deadline) {
             self.unpark(worker);
         }

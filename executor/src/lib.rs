@@ -17,6 +17,9 @@ mod shard;
 mod sleep;
 // Descriptors: the future's side of the poller.
 mod io;
+// Where tasks run in virtual time, or in an order that is drawn from a seed.
+mod stage;
+mod virtual_time;
 // The thread that looks at the workers from outside.
 mod monitor;
 // What others want of a worker; what a task may still spend; what a thread is; what time it is.
@@ -57,3 +60,4 @@ pub use runtime::{
 pub use sleep::Sleep;
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
 pub use trace::{Event, Tracer};
+pub use virtual_time::{Advance, advance};

@@ -35,6 +35,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    stage::Guest,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -257,11 +258,13 @@ struct Inbox {
     runnables: Mutex<Vec<Runnable>>,
     thread: Thread,
     worker: Option<&'static Worker>,
+    /// The thread again, as one that may wait on a stage.
+    guest: Arc<Guest>,
 }
 
 impl Inbox {
     fn new(worker: Option<&'static Worker>) -> Inbox {
-        Inbox { runnables: Mutex::default(), thread: thread::current(), worker }
+        Inbox { runnables: Mutex::default(), thread: thread::current(), worker, guest: Guest::current() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Runnable>> {
@@ -282,6 +285,7 @@ impl Inbox {
                 Some(worker) => worker.core.unpark(worker.index),
                 None => self.thread.unpark(),
             }
+            self.guest.notify();
         }
     }
 }

@@ -170,6 +170,9 @@ impl Monitor {
     fn run(&self, core: &'static Core) {
         self.parker.adopt();
         crate::context::set_thread_of(core);
+        if core.stage.is_on() {
+            return core.stage.tend(core, &self.stop);
+        }
         let threshold = core.config().stall_threshold;
         let period = if threshold == Duration::MAX { Duration::from_millis(10) } else { threshold / 4 };
         let period = period.max(Duration::from_micros(100));

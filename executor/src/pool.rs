@@ -9,6 +9,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    stage,
     task::Runnable,
     worker::table::call_hook,
 };
@@ -64,6 +65,7 @@ impl Pool {
             drop(state);
             return core.cancel_late(job.into_raw());
         }
+        stage::hold_job(core);
         state.queue.push_back(job);
         if state.idle > state.called {
             state.called += 1;
@@ -103,6 +105,9 @@ impl Pool {
                 drop(state);
                 core.release();
                 core.monitor.watch();
+                if core.stage.is_on() {
+                    core.stage.wake_ground(core);
+                }
             }
         }
     }
@@ -143,7 +148,7 @@ fn thread_main(core: &'static Core) {
         let waker = job.waker();
         // SAFETY: see above.
         let task = unsafe { context::enter_task(&*ptr::from_ref(job.metadata())) };
-        job.run();
+        core.stage.run_job(core, || job.run());
         drop(task);
         drop(waker);
     }

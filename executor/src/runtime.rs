@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) stack_size: Option<usize>,
     pub(crate) stall_threshold: Duration,
     pub(crate) virtual_time: bool,
+    pub(crate) seed: Option<u64>,
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
@@ -71,6 +72,7 @@ impl Builder {
                 stack_size: None,
                 stall_threshold: Duration::from_millis(10),
                 virtual_time: false,
+                seed: None,
                 on_thread_start: None,
                 on_thread_stop: None,
                 on_task_panic: None,
@@ -113,6 +115,44 @@ impl Builder {
     /// 10 ms; `Duration::MAX`: only what sleeps while work waits is looked after.
     pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
         self.config.stall_threshold = threshold;
+        self
+    }
+
+    /// Lets the runtime's time stand still while anything can run, and leap to the next deadline when nothing can. Default: off.
+    ///
+    /// The clock begins at the same moment each time, and only [`Instant`](crate::Instant) and what is built on it follow it:
+    /// sleeps, time limits, tickers, contexts' deadlines; not std's clocks. Time leaps when every task and every thread in `block_on`
+    /// is parked. It stands still while
+    /// - a poll runs, however long;
+    /// - a task waits for a socket, a pipe, a signal or a child process;
+    /// - a blocking job is queued or runs, or a thread is in `block_in_place`; but not while these wait in a `block_on` or in
+    ///   a channel's blocking call;
+    /// - there is no deadline.
+    ///
+    /// A plain thread that will wake a task some time is not seen: wait for it in `spawn_blocking`. To move the clock all the
+    /// same, use [`advance`](crate::advance).
+    ///
+    /// Meant for tests. Each turn of a task takes a lock that all workers share. A poll that blocks its thread is not relieved by
+    /// other workers.
+    pub fn virtual_time(mut self, on: bool) -> Builder {
+        self.config.virtual_time = on;
+        self
+    }
+
+    /// Draws from `seed` who runs next, one at a time, and what `select!` draws: the same program then does the same each time, step by
+    /// step. Default: the workers run freely.
+    ///
+    /// The workers pass one baton from poll to poll, and threads in `block_on` have to wait for it too. With [virtual
+    /// time](Self::virtual_time), what a run does depends on the program and the seed alone, as long as nothing comes from outside:
+    /// sockets, files, blocking jobs, plain threads, `block_in_place`, real time, addresses in memory, hash maps with random keys. What does is entered when it comes.
+    /// The order of the tasks does not depend on the number of workers. It may change with the version of this crate.
+    ///
+    /// Spawn inside of `block_on`: what is spawned from a plain thread begins to run at once, beside that thread. When the last
+    /// thread leaves `block_on`, the tasks that are left stand still until something comes from outside, or for a second.
+    ///
+    /// Meant for tests. A poll that blocks its thread blocks the runtime.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.config.seed = Some(seed);
         self
     }
 
@@ -169,6 +209,7 @@ impl Builder {
         if config.name.contains('\0') {
             return invalid("the name of a thread holds no NUL");
         }
+        config.workers = Some(workers);
         let max = config.max_workers;
         let core = Core::acquire(config)?;
         let runtime = Runtime { handle: Handle { core } };

@@ -176,6 +176,18 @@ impl Poller {
         }
     }
 
+    /// Whether anybody is enrolled at any source: waits, or has gone away without [`withdraw`](Source::withdraw). It looks at all sources.
+    pub fn has_waiters(&self) -> bool {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.sources().any(|source| source.has_waiters())
+    }
+
+    /// Appends the wakers of all who are enrolled. Nothing became ready: those who still wait are to enrol again.
+    pub fn take_waiters(&self, ready: &mut Vec<Waker>) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.sources().for_each(|source| source.take_waiters(ready));
+    }
+
     /// How many descriptors are registered. One relaxed load.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)

@@ -199,6 +199,27 @@ impl Source {
         first
     }
 
+    /// Whether somebody is enrolled in either direction. A hint, since it takes no lock.
+    pub(crate) fn has_waiters(&self) -> bool {
+        Direction::BOTH.into_iter().any(|direction| self.word.has_waiters(direction))
+    }
+
+    /// Hands back everyone who is enrolled, though nothing became ready.
+    pub(crate) fn take_waiters(&self, ready: &mut Vec<Waker>) {
+        if !self.has_waiters() {
+            return;
+        }
+        let mut shared = self.lock();
+        let taken = Direction::BOTH.map(|direction| {
+            self.word.vacate(direction);
+            shared.waiters.take(direction)
+        });
+        drop(shared);
+        for taken in taken {
+            taken.hand_back(ready);
+        }
+    }
+
     /// Lets the road change what it remembers, under the lock, knowing who waits.
     #[allow(dead_code, reason = "the road on Linux remembers nothing")]
     pub(crate) fn with_arm<T>(&self, change: impl FnOnce(&mut road::Arm, Waiting) -> T) -> T {

@@ -54,6 +54,10 @@ impl Table {
         self.sources.get(&key)
     }
 
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.values()
+    }
+
     /// The source is the caller's to drop when the lock is released.
     #[must_use]
     pub(crate) fn remove(&mut self, key: u64) -> Option<Arc<Source>> {

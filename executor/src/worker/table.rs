@@ -11,6 +11,7 @@ use crate::{
     attention::{LOOK, STOP, SURPLUS},
     context,
     core::Core,
+    stage,
     task::contain,
 };
 use std::{
@@ -221,7 +222,7 @@ impl Table {
     }
 
     /// A worker's task begins to block.
-    pub(super) fn step_out(&self, worker: &Worker) {
+    pub(crate) fn step_out(&self, worker: &Worker) {
         worker.pulse.blocked.store(true, Ordering::Relaxed);
         let mut roster = self.lock();
         let active = roster.active - 1;
@@ -229,7 +230,7 @@ impl Table {
     }
 
     /// It returns. True: its place was filled meanwhile.
-    pub(super) fn step_in(&self, worker: &Worker) -> bool {
+    pub(crate) fn step_in(&self, worker: &Worker) -> bool {
         worker.pulse.blocked.store(false, Ordering::Relaxed);
         let mut roster = self.lock();
         let active = roster.active + 1;
@@ -350,6 +351,10 @@ fn thread_main(worker: &'static Worker) {
     exact_sleeps();
     call_hook(config.on_thread_start.as_deref());
     let active = loop {
+        if core.stage.is_on() {
+            stage::serve(worker);
+            break true;
+        }
         let leave = {
             // SAFETY: a place has one thread, and this is its only `Local` at this time.
             let local = unsafe { Local::new(worker) };

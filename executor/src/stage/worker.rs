@@ -1,0 +1,56 @@
+//! The workers of a stage: threads that take turns from the board.
+//!
+//! The number that a turn has on the board stands for the worker in what is traced. It is mostly, and not always, the number of the
+//! thread: one whose task waits in a `block_on` is replaced by another.
+
+use super::{Who, visit};
+use crate::{
+    attention::STOP,
+    budget, context,
+    core::{Core, fork},
+    task::Runnable,
+    trace::Event,
+    worker::Worker,
+};
+
+/// Takes turns until the runtime ends.
+pub(crate) fn serve(worker: &'static Worker) {
+    let core = worker.core;
+    worker.parker.adopt();
+    let _inside = context::enter_serving(core);
+    let _serving = visit::Serving::begin(worker);
+    core.stage.lock().rest(worker.index);
+    while worker.attention.get() & STOP == 0 {
+        fork::check_worker();
+        let turn = core.stage.lock().take(worker.index);
+        match turn {
+            Some(turn) => {
+                visit::begin_turn(core, turn.lane, turn.random);
+                give(core, turn.task, turn.lane);
+                let lane = visit::end_turn();
+                let mut board = core.stage.lock();
+                board.stop(lane);
+                board.rest(worker.index);
+                core.stage.settle(core, board, Who::Worker);
+            }
+            None => {
+                worker.parker.park(None);
+            }
+        }
+    }
+}
+
+/// Gives a task a turn.
+fn give(core: &'static Core, task: Runnable, worker: u16) {
+    let id = task.metadata().id;
+    core.trace(|| Event::Run { id, worker });
+    core.counters.polls.bump_shared();
+    context::with(|cx| {
+        // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task may
+        // free the cell at the very end of `run`, when our code in the future and its drop has returned.
+        unsafe { context::enter_task_fast(cx, task.metadata(), budget::FULL) };
+        task.run();
+        context::leave_task_fast(cx);
+    });
+    core.trace(|| Event::Stop { id, worker });
+}
