@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) stall_threshold: Duration,
     pub(crate) virtual_time: bool,
     pub(crate) seed: Option<u64>,
+    pub(crate) choices: Option<u64>,
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
@@ -73,6 +74,7 @@ impl Builder {
                 stall_threshold: Duration::from_millis(10),
                 virtual_time: false,
                 seed: None,
+                choices: None,
                 on_thread_start: None,
                 on_thread_stop: None,
                 on_task_panic: None,
@@ -171,6 +173,13 @@ impl Builder {
     /// Called with the payload of each panic in a task, on the worker. A panic in it is caught.
     pub fn on_task_panic(mut self, hook: impl Fn(Id, &(dyn Any + Send)) + Send + Sync + 'static) -> Builder {
         self.config.on_task_panic = Some(Arc::new(hook));
+        self
+    }
+
+    /// Where the random choices on each worker begin, if the order is not drawn from a [`seed`](Self::seed). For the attribute macro.
+    #[doc(hidden)]
+    pub fn choices(mut self, seed: u64) -> Builder {
+        self.config.choices = Some(seed);
         self
     }
 

@@ -9,6 +9,7 @@ use gambol_executor::{
 use std::{
     cell::Cell,
     io::Write,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -174,6 +175,40 @@ fn a_block_on_inside_a_task_waits_like_a_task() {
         }
         assert_eq!(begin.elapsed(), 11 * HOUR);
     });
+}
+
+/// Waits in a `block_on` for a task that does the same, so deep.
+fn nest(depth: u32) -> Pin<Box<dyn Future<Output = u32> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return 0;
+        }
+        Sleep::new(HOUR).await;
+        block_on(async { spawn(nest(depth - 1)).await.unwrap() }) + 1
+    })
+}
+
+#[test]
+fn tasks_run_though_all_places_for_workers_wait() {
+    for seed in [None, Some(1), Some(2)] {
+        for workers in [1, 2] {
+            ends("at the cap", move || {
+                let builder = Builder::new().workers(workers).max_workers(workers).virtual_time(true);
+                let runtime = match seed {
+                    Some(seed) => builder.seed(seed),
+                    None => builder,
+                };
+                runtime.build().unwrap().block_on(async {
+                    let begin = Instant::now();
+                    let tasks: Vec<_> = (0..3).map(|_| spawn(nest(3))).collect();
+                    for task in tasks {
+                        assert_eq!(task.await.unwrap(), 3);
+                    }
+                    assert_eq!(begin.elapsed(), 3 * HOUR);
+                });
+            });
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,13 @@ pub(super) enum Grant {
     Hire,
 }
 
+/// A guest that sleeps until somebody notifies it.
+struct Parked {
+    guest: Arc<Guest>,
+    /// Some: it is a worker's thread, in so many turns one inside the other, and could give another meanwhile.
+    nested: Option<u8>,
+}
+
 /// Somebody who moves the clock.
 pub(super) struct Advance {
     pub(super) id: u64,
@@ -51,8 +58,9 @@ pub(super) struct Board<T> {
     given: Vec<(u16, Turn<T>)>,
     /// Turns that no thread is there for yet.
     unmanned: VecDeque<Turn<T>>,
-    /// Guests that sleep until somebody notifies them.
-    parked: Vec<Arc<Guest>>,
+    parked: Vec<Parked>,
+    /// Turns for guests that have been told, in whose sleep they are given.
+    errands: Vec<(Arc<Guest>, Turn<T>)>,
     /// Threads that are in a `block_on` which began without a baton, asleep or not.
     pub(super) guests: usize,
     /// Blocking jobs that are queued or run, and threads that are aside: time does not leap beside them.
@@ -82,6 +90,7 @@ impl<T> Board<T> {
             given: Vec::new(),
             unmanned: VecDeque::new(),
             parked: Vec::new(),
+            errands: Vec::new(),
             guests: 0,
             holds: 0,
             streams: seed.map(Streams::new),
@@ -191,16 +200,33 @@ impl<T> Board<T> {
         self.lanes.extend(lane);
     }
 
-    /// A guest sleeps until it is notified.
-    pub(super) fn park(&mut self, guest: Arc<Guest>) {
-        self.parked.push(guest);
+    /// A guest sleeps until it is notified. Some: it is a worker's thread, in so many turns one inside the other, and may be given
+    /// another one in its sleep.
+    pub(super) fn park(&mut self, guest: Arc<Guest>, nested: Option<u8>) {
+        self.parked.push(Parked { guest, nested });
+    }
+
+    /// No thread can be had: finds a guest in whose sleep a turn can be given, the one that is least nested.
+    pub(super) fn lend(&mut self) -> Option<Grant> {
+        let lenders = self.parked.iter().enumerate().filter_map(|(place, parked)| Some((parked.nested?, place)));
+        let (_, place) = lenders.min()?;
+        let turn = self.unmanned.pop_front()?;
+        let guest = self.parked.swap_remove(place).guest;
+        self.errands.push((guest.clone(), turn));
+        Some(Grant::Guest(guest))
+    }
+
+    /// The turn that a guest was woken for, if it was not for itself.
+    pub(super) fn take_errand(&mut self, guest: &Arc<Guest>) -> Option<Turn<T>> {
+        let place = self.errands.iter().position(|(other, _)| Arc::ptr_eq(other, guest))?;
+        Some(self.errands.swap_remove(place).1)
     }
 
     /// A guest that sleeps wants a baton. False: it does not sleep.
     #[must_use]
     pub(super) fn notify(&mut self, guest: &Arc<Guest>) -> bool {
-        let Some(place) = self.parked.iter().position(|other| Arc::ptr_eq(other, guest)) else { return false };
-        let guest = self.parked.swap_remove(place);
+        let Some(place) = self.parked.iter().position(|other| Arc::ptr_eq(&other.guest, guest)) else { return false };
+        let guest = self.parked.swap_remove(place).guest;
         self.push(Entry::Guest(guest));
         true
     }
@@ -209,7 +235,7 @@ impl<T> Board<T> {
     /// the clock.
     pub(super) fn close(&mut self) -> (Vec<T>, Vec<Arc<Guest>>, Vec<Waker>) {
         let old = std::mem::replace(self, Board::closed());
-        let mut guests = old.parked;
+        let mut guests: Vec<_> = old.parked.into_iter().map(|parked| parked.guest).collect();
         let mut tasks = Vec::new();
         for entry in old.ready {
             match entry {
@@ -218,6 +244,8 @@ impl<T> Board<T> {
             }
         }
         tasks.extend(old.given.into_iter().map(|(_, turn)| turn.task));
+        // Their guests have been told already, and find nothing.
+        tasks.extend(old.errands.into_iter().map(|(_, turn)| turn.task));
         tasks.extend(old.unmanned.into_iter().map(|turn| turn.task));
         (tasks, guests, old.advances.into_iter().map(|advance| advance.waker).collect())
     }

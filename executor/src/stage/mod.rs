@@ -250,9 +250,8 @@ impl Stage {
                     self.wake_ground(core);
                 }
                 grants.into_iter().for_each(|grant| deliver(core, grant));
-                // No thread to be had: whoever comes back takes the turn, and the ground thread tries again.
-                if short && core.table.hire(core).is_err() && who != Who::Ground {
-                    self.wake_ground(core);
+                if short && core.table.hire(core).is_err() {
+                    self.lend(core, who);
                 }
                 return;
             };
@@ -262,6 +261,18 @@ impl Stage {
             act(core, random, step);
             board = self.lock();
             board.stop(None);
+        }
+    }
+
+    /// There is no thread for a turn. One that waits in a `block_on` inside a task can give it meanwhile, to a certain depth; after
+    /// that, whoever comes back takes it, and the ground thread tries again.
+    #[cold]
+    fn lend(&self, core: &'static Core, who: Who) {
+        let grant = self.lock().lend();
+        match grant {
+            Some(grant) => deliver(core, grant),
+            None if who != Who::Ground => self.wake_ground(core),
+            None => {}
         }
     }
 

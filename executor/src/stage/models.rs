@@ -92,7 +92,7 @@ impl Theatre {
         if ready() {
             board.push(Entry::Guest(guest.clone()));
         } else {
-            board.park(guest.clone());
+            board.park(guest.clone(), None);
         }
         board.stop(None);
         self.settle(board);

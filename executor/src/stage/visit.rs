@@ -1,10 +1,10 @@
 //! What a thread does to a stage: taking turns, visiting it in `block_on`, stepping aside to block.
 
-use super::{Entry, Guest, Stage, Standing, Who};
+use super::{Entry, Guest, Stage, Standing, Who, worker::give_nested};
 use crate::{
     context::{self, Before},
     core::Core,
-    worker::Worker,
+    worker::{Worker, block::NESTED},
 };
 use std::{cell::Cell, ptr, sync::Arc, thread};
 
@@ -179,17 +179,31 @@ impl Visit {
             }
             return;
         }
-        // Under the lock: who notifies us comes before, and is seen here, or finds us parked.
-        if ready() {
-            board.push(Entry::Guest(self.guest.clone()));
-        } else {
-            board.park(self.guest.clone());
-        }
-        board.stop(HERE.with(|here| here.lane.take()));
-        stand(Standing::Apart);
         let absent = Absent::begin(core);
-        core.stage.settle(core, board, Who::Anyone);
-        let random = self.guest.wait();
+        // How many turns are given on this thread, one inside the other; if it may give another.
+        let nested = context::with(|cx| cx.nested.get());
+        let lends = (absent.0.is_some() && nested < NESTED).then_some(nested);
+        let mut lane = HERE.with(|here| here.lane.take());
+        let random = loop {
+            // Under the lock: who notifies us comes before, and is seen here, or finds us parked.
+            if ready() {
+                board.push(Entry::Guest(self.guest.clone()));
+            } else {
+                board.park(self.guest.clone(), lends);
+            }
+            board.stop(lane);
+            stand(Standing::Apart);
+            core.stage.settle(core, board, Who::Anyone);
+            let random = self.guest.wait();
+            let Some(turn) = core.stage.lock().take_errand(&self.guest) else { break random };
+            context::with(|cx| cx.nested.set(nested + 1));
+            lane = give_nested(core, turn);
+            context::with(|cx| cx.nested.set(nested));
+            board = core.stage.lock();
+            if board.closed {
+                return;
+            }
+        };
         drop(absent);
         context::seed_random(random);
         stand(Standing::Baton(core));

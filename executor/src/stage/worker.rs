@@ -3,7 +3,7 @@
 //! The number that a turn has on the board stands for the worker in what is traced. It is mostly, and not always, the number of the
 //! thread: one whose task waits in a `block_on` is replaced by another.
 
-use super::{Who, visit};
+use super::{Who, board::Turn, visit};
 use crate::{
     attention::STOP,
     budget, context,
@@ -25,9 +25,7 @@ pub(crate) fn serve(worker: &'static Worker) {
         let turn = core.stage.lock().take(worker.index);
         match turn {
             Some(turn) => {
-                visit::begin_turn(core, turn.lane, turn.random);
-                give(core, turn.task, turn.lane);
-                let lane = visit::end_turn();
+                let lane = give(core, turn);
                 let mut board = core.stage.lock();
                 board.stop(lane);
                 board.rest(worker.index);
@@ -40,8 +38,20 @@ pub(crate) fn serve(worker: &'static Worker) {
     }
 }
 
-/// Gives a task a turn.
-fn give(core: &'static Core, task: Runnable, worker: u16) {
+/// Gives a task a turn in the sleep of one that waits on this thread. The turn's number, unless it was given back on the way.
+pub(super) fn give_nested(core: &'static Core, turn: Turn<Runnable>) -> Option<u16> {
+    let _inside = context::enter_serving(core);
+    give(core, turn)
+}
+
+/// Gives a task a turn. The turn's number, unless it was given back on the way.
+fn give(core: &'static Core, turn: Turn<Runnable>) -> Option<u16> {
+    visit::begin_turn(core, turn.lane, turn.random);
+    run(core, turn.task, turn.lane);
+    visit::end_turn()
+}
+
+fn run(core: &'static Core, task: Runnable, worker: u16) {
     let id = task.metadata().id;
     core.trace(|| Event::Run { id, worker });
     core.counters.polls.bump_shared();

@@ -349,6 +349,10 @@ fn thread_main(worker: &'static Worker) {
     let config = core.config();
     context::set_thread_of(core);
     exact_sleeps();
+    if let Some(seed) = config.choices {
+        // Different ones on each worker: the generator's states are as far apart as this constant is from its step.
+        context::seed_random(seed.wrapping_add(u64::from(worker.index) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
     call_hook(config.on_thread_start.as_deref());
     let active = loop {
         if core.stage.is_on() {
