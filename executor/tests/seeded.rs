@@ -145,6 +145,19 @@ fn the_order_of_the_tasks_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn the_same_crowd_ends_on_free_workers_too() {
+    quiet();
+    for workers in [1, 2, 8] {
+        ends(&format!("a free crowd on {workers} workers"), move || {
+            for _ in 0..10 {
+                let runtime = Builder::new().workers(workers).virtual_time(true).build().unwrap();
+                runtime.block_on(crowd(50));
+            }
+        });
+    }
+}
+
+#[test]
 fn another_seed_gives_another_order() {
     quiet();
     ends("seeds", || {

@@ -555,3 +555,61 @@ fn what_was_ready_when_block_on_ended_runs_all_the_same() {
         assert!(ran.load(Ordering::SeqCst));
     });
 }
+
+/// One in the other, in both orders, on a plain thread and in a task; the thread's own tasks belong to the outermost.
+#[test]
+fn a_real_runtime_and_a_virtual_one_wait_for_each_other() {
+    for seed in [None, Some(9)] {
+        for in_task in [false, true] {
+            ends("mixed runtimes", move || {
+                let real = Arc::new(common::runtime(1));
+                let builder = Builder::new().workers(1).virtual_time(true);
+                let virtual_one = Arc::new(match seed {
+                    Some(seed) => builder.seed(seed).build().unwrap(),
+                    None => builder.build().unwrap(),
+                });
+                for virtual_is_outer in [false, true] {
+                    let (outer, inner) = match virtual_is_outer {
+                        true => (virtual_one.clone(), real.clone()),
+                        false => (real.clone(), virtual_one.clone()),
+                    };
+                    let delay = |is_virtual| if is_virtual { HOUR } else { Duration::from_millis(2) };
+                    let body = {
+                        let outer = outer.clone();
+                        move || {
+                            let begin = Instant::now();
+                            let (signal, event) = event();
+                            let local = (!in_task).then(|| {
+                                let waker = outer.handle().clone();
+                                spawn_local(async move {
+                                    event.await;
+                                    drop(waker);
+                                })
+                            });
+                            inner.block_on(async {
+                                let begin = Instant::now();
+                                Sleep::new(delay(!virtual_is_outer)).await;
+                                spawn(async { Sleep::new(Duration::from_millis(1)).await }).await.unwrap();
+                                assert!(begin.elapsed() >= delay(!virtual_is_outer));
+                                // A local task of the outer one is woken by a worker of the inner one.
+                                spawn(async move { signal.send() }).await.unwrap();
+                                if let Some(local) = local {
+                                    local.await.unwrap();
+                                }
+                            });
+                            if virtual_is_outer {
+                                assert_eq!(begin.elapsed(), Duration::ZERO, "the inner one is blocking work here");
+                            }
+                        }
+                    };
+                    if in_task {
+                        let task = outer.spawn(async move { body() });
+                        outer.block_on(task).unwrap();
+                    } else {
+                        outer.block_on(async { body() });
+                    }
+                }
+            });
+        }
+    }
+}
