@@ -204,7 +204,8 @@ fn tasks_run_though_all_places_for_workers_wait() {
                     for task in tasks {
                         assert_eq!(task.await.unwrap(), 3);
                     }
-                    assert_eq!(begin.elapsed(), 3 * HOUR);
+                    // Longer where one had to wait for another that slept on top of it.
+                    assert!((3 * HOUR..=9 * HOUR).contains(&begin.elapsed()), "{:?}", begin.elapsed());
                 });
             });
         }

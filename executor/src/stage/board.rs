@@ -9,7 +9,7 @@ pub(super) enum Entry<T> {
     /// A task, for whichever worker.
     Task(T),
     /// A thread that is in `block_on`, or comes back from blocking.
-    Guest(Arc<Guest>),
+    Guest(Waiter),
 }
 
 /// A task that was drawn, with the number of the worker that it runs as and the seed of its random choices.
@@ -30,11 +30,11 @@ pub(super) enum Grant {
     Hire,
 }
 
-/// A guest that sleeps until somebody notifies it.
-struct Parked {
-    guest: Arc<Guest>,
+/// A guest that sleeps.
+pub(super) struct Waiter {
+    pub(super) guest: Arc<Guest>,
     /// Some: it is a worker's thread, in so many turns one inside the other, and could give another meanwhile.
-    nested: Option<u8>,
+    pub(super) nested: Option<u8>,
 }
 
 /// Somebody who moves the clock.
@@ -58,7 +58,7 @@ pub(super) struct Board<T> {
     given: Vec<(u16, Turn<T>)>,
     /// Turns that no thread is there for yet.
     unmanned: VecDeque<Turn<T>>,
-    parked: Vec<Parked>,
+    parked: Vec<Waiter>,
     /// Turns for guests that have been told, in whose sleep they are given.
     errands: Vec<(Arc<Guest>, Turn<T>)>,
     /// Threads that are in a `block_on` which began without a baton, asleep or not.
@@ -77,6 +77,13 @@ pub(super) struct Board<T> {
     pub(super) watched: u64,
     /// Everyone acts as he likes: the runtime ends, or has not begun.
     pub(super) closed: bool,
+}
+
+impl Waiter {
+    /// A guest that gives no turns.
+    pub(super) fn new(guest: &Arc<Guest>) -> Waiter {
+        Waiter { guest: guest.clone(), nested: None }
+    }
 }
 
 impl<T> Board<T> {
@@ -143,7 +150,7 @@ impl<T> Board<T> {
         self.acting += 1;
         let random = self.random();
         match entry {
-            Entry::Guest(guest) => {
+            Entry::Guest(Waiter { guest, .. }) => {
                 guest.prepare(random);
                 Some(Grant::Guest(guest))
             }
@@ -200,19 +207,47 @@ impl<T> Board<T> {
         self.lanes.extend(lane);
     }
 
-    /// A guest sleeps until it is notified. Some: it is a worker's thread, in so many turns one inside the other, and may be given
-    /// another one in its sleep.
-    pub(super) fn park(&mut self, guest: Arc<Guest>, nested: Option<u8>) {
-        self.parked.push(Parked { guest, nested });
+    /// A guest sleeps until it is notified.
+    pub(super) fn park(&mut self, waiter: Waiter) {
+        self.parked.push(waiter);
     }
 
-    /// No thread can be had: finds a guest in whose sleep a turn can be given, the one that is least nested.
+    /// No thread can be had for a turn: finds a guest in whose sleep it can be given, the one that is least nested. One that waits for
+    /// the baton does as well: with a seed it would wait for this very turn. If there is none, a guest that wants the baton has it first.
     pub(super) fn lend(&mut self) -> Option<Grant> {
-        let lenders = self.parked.iter().enumerate().filter_map(|(place, parked)| Some((parked.nested?, place)));
-        let (_, place) = lenders.min()?;
+        if self.unmanned.is_empty() {
+            return None;
+        }
+        let parked = self.parked.iter().enumerate().map(|(place, waiter)| (waiter.nested, false, place));
+        let ready = self.ready.iter().enumerate().filter_map(|(place, entry)| match entry {
+            Entry::Guest(waiter) => Some((waiter.nested, true, place)),
+            Entry::Task(_) => None,
+        });
+        let lender = parked.chain(ready).filter(|(nested, ..)| nested.is_some()).min();
+        let Some((_, is_ready, place)) = lender else { return self.give_up() };
         let turn = self.unmanned.pop_front()?;
-        let guest = self.parked.swap_remove(place).guest;
+        let guest = match is_ready {
+            false => self.parked.swap_remove(place).guest,
+            true => match self.ready.remove(place)? {
+                Entry::Guest(waiter) => waiter.guest,
+                Entry::Task(_) => unreachable!("a guest stood there"),
+            },
+        };
         self.errands.push((guest.clone(), turn));
+        Some(Grant::Guest(guest))
+    }
+
+    /// Takes a turn back that there is no thread for, so that a guest can act, which may bring one.
+    fn give_up(&mut self) -> Option<Grant> {
+        let place = self.ready.iter().position(|entry| matches!(entry, Entry::Guest(_)))?;
+        let entry = self.ready.remove(place)?;
+        let turn = self.unmanned.pop_back()?;
+        self.stop(Some(turn.lane));
+        self.ready.push_front(Entry::Task(turn.task));
+        self.acting += 1;
+        let random = self.random();
+        let Entry::Guest(Waiter { guest, .. }) = entry else { unreachable!("a guest stood there") };
+        guest.prepare(random);
         Some(Grant::Guest(guest))
     }
 
@@ -226,8 +261,8 @@ impl<T> Board<T> {
     #[must_use]
     pub(super) fn notify(&mut self, guest: &Arc<Guest>) -> bool {
         let Some(place) = self.parked.iter().position(|other| Arc::ptr_eq(&other.guest, guest)) else { return false };
-        let guest = self.parked.swap_remove(place).guest;
-        self.push(Entry::Guest(guest));
+        let waiter = self.parked.swap_remove(place);
+        self.push(Entry::Guest(waiter));
         true
     }
 
@@ -235,12 +270,12 @@ impl<T> Board<T> {
     /// the clock.
     pub(super) fn close(&mut self) -> (Vec<T>, Vec<Arc<Guest>>, Vec<Waker>) {
         let old = std::mem::replace(self, Board::closed());
-        let mut guests: Vec<_> = old.parked.into_iter().map(|parked| parked.guest).collect();
+        let mut guests: Vec<_> = old.parked.into_iter().map(|waiter| waiter.guest).collect();
         let mut tasks = Vec::new();
         for entry in old.ready {
             match entry {
                 Entry::Task(task) => tasks.push(task),
-                Entry::Guest(guest) => guests.push(guest),
+                Entry::Guest(waiter) => guests.push(waiter.guest),
             }
         }
         tasks.extend(old.given.into_iter().map(|(_, turn)| turn.task));

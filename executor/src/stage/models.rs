@@ -11,7 +11,7 @@
 //! | `one_thread_has_the_baton` | `start` does not look whether somebody acts |
 
 use super::{
-    board::{Board, Entry, Grant},
+    board::{Board, Entry, Grant, Waiter},
     guest::Guest,
 };
 use crate::{
@@ -90,9 +90,9 @@ impl Theatre {
     fn give_way(&self, guest: &Arc<Guest>, ready: impl Fn() -> bool) {
         let mut board = self.lock();
         if ready() {
-            board.push(Entry::Guest(guest.clone()));
+            board.push(Entry::Guest(Waiter::new(guest)));
         } else {
-            board.park(guest.clone(), None);
+            board.park(Waiter::new(guest));
         }
         board.stop(None);
         self.settle(board);
@@ -189,7 +189,7 @@ fn a_thread_that_was_aside_acts_before_the_time_moves() {
                 theatre.owed.fetch_add(1, Ordering::Relaxed);
                 let mut board = theatre.lock();
                 board.holds -= 1;
-                board.push(Entry::Guest(guest.clone()));
+                board.push(Entry::Guest(Waiter::new(&guest)));
                 theatre.settle(board);
                 guest.wait();
                 theatre.owed.fetch_sub(1, Ordering::Relaxed);
@@ -212,7 +212,7 @@ fn one_thread_has_the_baton() {
             Box::new(move || {
                 let guest = Arc::new(Guest::new());
                 let mut board = theatre.lock();
-                board.push(Entry::Guest(guest.clone()));
+                board.push(Entry::Guest(Waiter::new(&guest)));
                 theatre.settle(board);
                 guest.wait();
                 for turn in 0..2 {

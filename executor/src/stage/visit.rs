@@ -1,6 +1,6 @@
 //! What a thread does to a stage: taking turns, visiting it in `block_on`, stepping aside to block.
 
-use super::{Entry, Guest, Stage, Standing, Who, worker::give_nested};
+use super::{Entry, Guest, Stage, Standing, Waiter, Who, worker::give_nested};
 use crate::{
     context::{self, Before},
     core::Core,
@@ -81,12 +81,17 @@ impl Drop for Acting {
     }
 }
 
+/// The worker of this runtime that this thread is.
+fn serving(core: &'static Core) -> Option<&'static Worker> {
+    HERE.with(|here| here.serves.get()).filter(|worker| ptr::eq(worker.core, core))
+}
+
 /// This worker's thread is not there for others; until this is dropped.
 struct Absent(Option<&'static Worker>);
 
 impl Absent {
     fn begin(core: &'static Core) -> Absent {
-        let worker = HERE.with(|here| here.serves.get()).filter(|worker| ptr::eq(worker.core, core));
+        let worker = serving(core);
         if let Some(worker) = worker {
             core.table.step_out(worker);
         }
@@ -142,7 +147,7 @@ impl Visit {
             board.holds -= 1;
         }
         core.stage.outside(core, &mut board);
-        board.push(Entry::Guest(visit.guest.clone()));
+        board.push(Entry::Guest(Waiter::new(&visit.guest)));
         core.stage.settle(core, board, Who::Anyone);
         context::seed_random(visit.guest.wait());
         stand(Standing::Baton(core));
@@ -179,22 +184,24 @@ impl Visit {
             }
             return;
         }
-        let absent = Absent::begin(core);
         // How many turns are given on this thread, one inside the other; if it may give another.
         let nested = context::with(|cx| cx.nested.get());
-        let lends = (absent.0.is_some() && nested < NESTED).then_some(nested);
+        let lends = (serving(core).is_some() && nested < NESTED).then_some(nested);
         let mut lane = HERE.with(|here| here.lane.take());
         let random = loop {
             // Under the lock: who notifies us comes before, and is seen here, or finds us parked.
+            let waiter = Waiter { guest: self.guest.clone(), nested: lends };
             if ready() {
-                board.push(Entry::Guest(self.guest.clone()));
+                board.push(Entry::Guest(waiter));
             } else {
-                board.park(self.guest.clone(), lends);
+                board.park(waiter);
             }
             board.stop(lane);
             stand(Standing::Apart);
+            let absent = Absent::begin(core);
             core.stage.settle(core, board, Who::Anyone);
             let random = self.guest.wait();
+            drop(absent);
             let Some(turn) = core.stage.lock().take_errand(&self.guest) else { break random };
             context::with(|cx| cx.nested.set(nested + 1));
             lane = give_nested(core, turn);
@@ -204,7 +211,6 @@ impl Visit {
                 return;
             }
         };
-        drop(absent);
         context::seed_random(random);
         stand(Standing::Baton(core));
     }
@@ -276,7 +282,7 @@ impl Drop for Aside {
         let mut board = core.stage.lock();
         if !board.closed {
             board.holds -= 1;
-            board.push(Entry::Guest(guest.clone()));
+            board.push(Entry::Guest(Waiter::new(&guest)));
             core.stage.outside(core, &mut board);
             core.stage.settle(core, board, Who::Anyone);
             context::seed_random(guest.wait());
