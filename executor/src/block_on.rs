@@ -34,26 +34,44 @@ use std::{
 /// Runs a future to its end on this thread, with `core` as the runtime for what it spawns.
 pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
     fork::check();
+    if core.stage.is_on() {
+        return block_on_stage(core, future);
+    }
+    let out = worker::step_out();
+    block_on_out(core, future, &out, None)
+}
+
+/// As above, in a runtime with a stage. On its own, so that the others pay one branch.
+#[cold]
+#[inline(never)]
+fn block_on_stage<F: Future>(core: &'static Core, future: F) -> F::Output {
     // Who has a baton of this very runtime waits with it, and needs no place of its own.
     let out = if stage::has_baton(core) { Out::none() } else { worker::step_out() };
     let visit = stage::visit(core);
-    let inside = context::enter_foreign(core);
-    let signal = Signal::take(out.worker(), visit.as_ref());
-    let waker = Waker::from(signal.clone());
-    let mut cx = Context::from_waker(&waker);
-    let own = Locals::new(out.worker());
-    // Its end cancels the thread's own tasks, after the future was dropped, also when that has panicked.
-    let stay = Stay::enter(&own);
-    let output = run(future, &mut cx, &signal, stay.locals(), &out, visit.as_ref());
-    drop(stay);
-    drop(waker);
-    signal.give_back();
-    drop(inside);
+    let output = block_on_out(core, future, &out, Some(&visit));
     drop(visit);
     drop(out);
     output
 }
 
+#[inline(always)]
+fn block_on_out<F: Future>(core: &'static Core, future: F, out: &Out, visit: Option<&Visit>) -> F::Output {
+    let inside = context::enter_foreign(core);
+    let signal = Signal::take(out.worker(), visit);
+    let waker = Waker::from(signal.clone());
+    let mut cx = Context::from_waker(&waker);
+    let own = Locals::new(out.worker());
+    // Its end cancels the thread's own tasks, after the future was dropped, also when that has panicked.
+    let stay = Stay::enter(&own);
+    let output = run(future, &mut cx, &signal, stay.locals(), out, visit);
+    drop(stay);
+    drop(waker);
+    signal.give_back();
+    drop(inside);
+    output
+}
+
+#[inline(always)]
 fn run<F: Future>(
     future: F,
     cx: &mut Context<'_>,

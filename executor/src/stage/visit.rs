@@ -120,16 +120,14 @@ pub(crate) struct Visit {
     place: Option<&'static Core>,
 }
 
-/// The thread enters `block_on`: waits for a baton, unless it has one. None: this runtime has no stage.
+/// The thread enters `block_on` of a runtime with a stage: waits for a baton, unless it has one.
 ///
 /// If it has a baton of another runtime, it has stepped aside there.
-#[inline]
-pub(crate) fn visit(core: &'static Core) -> Option<Visit> {
-    core.stage.is_on().then(|| Visit::begin(core))
+pub(crate) fn visit(core: &'static Core) -> Visit {
+    Visit::begin(core)
 }
 
 impl Visit {
-    #[cold]
     fn begin(core: &'static Core) -> Visit {
         let guest = Guest::current();
         let place = guest.enter(Some(core));
