@@ -3,11 +3,12 @@
 //!
 //! Such a runtime has no rings, no thieves and no idle list. Everything that is to act is written on one [board](board::Board) under
 //! one lock, so that "nothing acts and nothing will" is one look at one place. That costs a lock and often a thread switch per turn,
-//! which a test can afford. Other runtimes pay for it one predictable branch where a task comes from outside (`Core::inject`), one or two in `block_on`, and
-//! nothing on a worker. (Tried
-//! on paper and left: the leap as a step of the sitter in `worker/search.rs`. Its condition is spread over the idle word, rings,
-//! slots, draining lists, the roster, the pool and every thread in `block_on`, and each of them would have to tell the sitter of
-//! its last step towards rest.)
+//! which a test can afford. Other runtimes pay for it one predictable branch where a task comes from outside (`Core::inject`), one in
+//! `block_on`, and nothing on a worker.
+//!
+//! Left: the leap as a step of the sitter in `worker/search.rs`. Its condition is spread over the idle word, rings, slots, draining
+//! lists, the roster, the pool and every thread in `block_on`, and each of them would have to tell the sitter of its last step towards
+//! rest.
 //!
 //! # Batons
 //!
