@@ -16,9 +16,11 @@ pub use futures_util::future::{maybe_done, try_maybe_done};
 
 use gambol_executor as executor;
 use std::{
+    env,
     marker::PhantomData,
     panic,
     process::{ExitCode, Termination},
+    thread,
 };
 
 /// Runs the future and reports what it returns, as std does for main.
@@ -76,13 +78,15 @@ impl AsTask {
 
     /// Runs a test on a runtime of its own.
     #[track_caller]
-    pub fn test<F>(self, workers: usize, test: F) -> ExitCode
+    pub fn test<F>(self, setup: Setup, test: F) -> ExitCode
     where
         F: Future<Output = ExitCode> + Send + 'static,
     {
-        let runtime = test_runtime(workers);
-        match runtime.block_on(runtime.spawn(Box::pin(test))) {
-            Ok(code) => code,
+        let (runtime, mut told) = setup.start();
+        let test = Box::pin(test);
+        // It is spawned inside, where the order is drawn from the beginning.
+        match runtime.block_on(async { executor::spawn(test).await }) {
+            Ok(code) => told.end(code),
             // The hook has told of it already.
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),
             Err(error) => panic!("{error}"),
@@ -97,8 +101,10 @@ impl OnThread {
     }
 
     /// As for a task.
-    pub fn test<F: Future<Output = ExitCode>>(self, workers: usize, test: F) -> ExitCode {
-        test_runtime(workers).block_on(Box::pin(test))
+    pub fn test<F: Future<Output = ExitCode>>(self, setup: Setup, test: F) -> ExitCode {
+        let (runtime, mut told) = setup.start();
+        let code = runtime.block_on(Box::pin(test));
+        told.end(code)
     }
 }
 
@@ -107,9 +113,72 @@ pub mod select {
     pub use crate::select::*;
 }
 
-fn test_runtime(workers: usize) -> executor::Runtime {
-    executor::Builder::new()
-        .workers(workers)
-        .build()
-        .unwrap_or_else(|error| panic!("the runtime for this test cannot be started: {error}"))
+/// What the attribute of a test says.
+pub struct Setup {
+    workers: usize,
+    virtual_time: bool,
+    seed: Option<u64>,
+}
+
+/// See [`Setup`].
+pub fn setup(workers: usize, virtual_time: bool, seed: Option<u64>) -> Setup {
+    Setup { workers, virtual_time, seed }
+}
+
+impl Setup {
+    fn start(self) -> (executor::Runtime, Told) {
+        let drawn = self.virtual_time || self.seed.is_some();
+        // Half as long as it could be, for those who type it.
+        let seed = self.seed.or_else(seed_from_environment).unwrap_or_else(|| executor::random() >> 32);
+        let builder = executor::Builder::new().workers(self.workers).virtual_time(self.virtual_time);
+        let builder = if drawn { builder.seed(seed) } else { builder.choices(seed) };
+        let runtime =
+            builder.build().unwrap_or_else(|error| panic!("the runtime for this test cannot be started: {error}"));
+        (runtime, Told { seed, given: self.seed.is_some(), drawn, failed: false })
+    }
+}
+
+fn seed_from_environment() -> Option<u64> {
+    let text = env::var_os("GAMBOL_SEED")?;
+    let seed = text.to_str().and_then(|text| text.parse().ok());
+    if seed.is_none() {
+        eprintln!("gambol: GAMBOL_SEED={text:?} is not a number of at most 64 bits, and is ignored");
+    }
+    seed
+}
+
+/// Tells the seed of a test that fails, when it is dropped.
+struct Told {
+    seed: u64,
+    /// It stands in the source.
+    given: bool,
+    /// It is that of the order, and not only of the random choices.
+    drawn: bool,
+    failed: bool,
+}
+
+impl Told {
+    fn end(&mut self, code: ExitCode) -> ExitCode {
+        self.failed = code != ExitCode::SUCCESS;
+        code
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.failed && !thread::panicking() {
+            return;
+        }
+        let seed = self.seed;
+        match (self.drawn, self.given) {
+            (true, true) => eprintln!("gambol: the order in this test was drawn from its seed, {seed}"),
+            (true, false) => eprintln!(
+                "gambol: the order in this test was drawn from seed {seed}; run it with GAMBOL_SEED={seed} to repeat it"
+            ),
+            (false, _) => eprintln!(
+                "gambol: the random choices in this test were drawn from seed {seed}; GAMBOL_SEED={seed} repeats these, but not \
+                 how its workers met: add virtual_time or a seed to the attribute for that"
+            ),
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     core::{Core, fork},
     deadlock::Sleeper,
     local::{Locals, Stay},
+    stage::{self, Guest, Visit},
     worker::{self, Worker, block::Out},
 };
 use std::{
@@ -34,38 +35,72 @@ use std::{
 /// Runs a future to its end on this thread, with `core` as the runtime for what it spawns.
 pub(crate) fn block_on<F: Future>(core: &'static Core, future: F) -> F::Output {
     fork::check();
+    if core.stage.is_on() {
+        return block_on_stage(core, future);
+    }
     let out = worker::step_out();
+    block_on_out(core, future, &out, None)
+}
+
+/// As above, in a runtime with a stage. On its own, so that the others pay one branch.
+#[cold]
+#[inline(never)]
+fn block_on_stage<F: Future>(core: &'static Core, future: F) -> F::Output {
+    // Who has a baton of this very runtime waits with it, and needs no place of its own.
+    let out = if stage::has_baton(core) { Out::none() } else { worker::step_out() };
+    let visit = stage::visit(core);
+    let output = block_on_out(core, future, &out, Some(&visit));
+    drop(visit);
+    drop(out);
+    output
+}
+
+#[inline(always)]
+fn block_on_out<F: Future>(core: &'static Core, future: F, out: &Out, visit: Option<&Visit>) -> F::Output {
     let inside = context::enter_foreign(core);
-    let signal = Signal::take(out.worker());
+    let signal = Signal::take(out.worker(), visit);
     let waker = Waker::from(signal.clone());
     let mut cx = Context::from_waker(&waker);
     let own = Locals::new(out.worker());
     // Its end cancels the thread's own tasks, after the future was dropped, also when that has panicked.
     let stay = Stay::enter(&own);
-    let output = run(future, &mut cx, &signal, stay.locals(), &out);
+    let output = run(future, &mut cx, &signal, stay.locals(), out, visit);
     drop(stay);
     drop(waker);
     signal.give_back();
     drop(inside);
-    drop(out);
     output
 }
 
-fn run<F: Future>(future: F, cx: &mut Context<'_>, signal: &Signal, locals: &Locals, out: &Out) -> F::Output {
+#[inline(always)]
+fn run<F: Future>(
+    future: F,
+    cx: &mut Context<'_>,
+    signal: &Signal,
+    locals: &Locals,
+    out: &Out,
+    visit: Option<&Visit>,
+) -> F::Output {
     let mut future = pin!(future);
     loop {
         context::begin_turn();
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return output;
         }
+        let is_ready = || signal.notified.load(Ordering::Acquire) || locals.are_ready();
         loop {
+            if let Some(visit) = visit
+                && !context::cancel_for_those_above()
+            {
+                visit.give_way(is_ready);
+            }
             let worked = locals.run_some();
             if signal.notified.swap(false, Ordering::Acquire) {
                 break;
             }
             // We may be in the drop of a task that is being cancelled, and wait for one that stands behind it.
-            if !worked && !context::cancel_for_those_above() {
-                out.wait(|| signal.notified.load(Ordering::Acquire) || locals.are_ready());
+            if visit.is_none() && !worked && !context::cancel_for_those_above() {
+                out.wait(is_ready);
             }
         }
     }
@@ -79,6 +114,8 @@ struct Signal {
     worker: Option<&'static Worker>,
     /// The thread, as the search for deadlocks sees it.
     sleeper: Option<Arc<Sleeper>>,
+    /// The thread waits on this runtime's stage.
+    guest: Option<(&'static Core, Arc<Guest>)>,
 }
 
 thread_local! {
@@ -87,20 +124,22 @@ thread_local! {
 }
 
 impl Signal {
-    fn take(worker: Option<&'static Worker>) -> Arc<Signal> {
+    fn take(worker: Option<&'static Worker>, visit: Option<&Visit>) -> Arc<Signal> {
         if worker.is_none()
+            && visit.is_none()
             && let Some(mut kept) = KEPT.try_with(Cell::take).ok().flatten()
             && let Some(signal) = Arc::get_mut(&mut kept)
         {
             *signal.notified.get_mut() = false;
             return kept;
         }
+        let guest = visit.map(|visit| (visit.core(), visit.guest().clone()));
         let sleeper = Sleeper::own();
-        Arc::new(Signal { notified: AtomicBool::new(false), thread: thread::current(), worker, sleeper })
+        Arc::new(Signal { notified: AtomicBool::new(false), thread: thread::current(), worker, sleeper, guest })
     }
 
     fn give_back(self: Arc<Self>) {
-        if self.worker.is_none() {
+        if self.worker.is_none() && self.guest.is_none() {
             // While the thread ends there is nothing to keep it for.
             let _ = KEPT.try_with(|kept| kept.set(Some(self)));
         }
@@ -117,9 +156,10 @@ impl Wake for Signal {
             if let Some(sleeper) = &self.sleeper {
                 sleeper.call();
             }
-            match self.worker {
-                Some(worker) => worker.core.unpark(worker.index),
-                None => self.thread.unpark(),
+            match (&self.guest, self.worker) {
+                (Some((core, guest)), _) => core.stage.notify(core, guest),
+                (None, Some(worker)) => worker.core.unpark(worker.index),
+                (None, None) => self.thread.unpark(),
             }
         }
     }

@@ -41,7 +41,6 @@ impl Clock {
     }
 
     /// Moves the virtual clock forward to `now`, if it is not there yet.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for runtimes with virtual time, which cannot be built yet"))]
     pub(crate) fn advance_to(&self, now: u64) {
         self.virtual_now.fetch_max(now, Ordering::AcqRel);
     }

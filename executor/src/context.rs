@@ -8,6 +8,7 @@ use crate::{
     core::{self, Core},
     heritage::Heritage,
     local::Locals,
+    stage::Standing,
     task::{Extra, Id, Meta, Reason},
     worker::Local,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     depth: Cell<u32>,
     /// The state of the generator behind [`random`]. Zero: it has no seed yet.
     random: Cell<u64>,
+    /// What the thread is to the stages (`stage/mod.rs`). It changes only where a baton does, and is no part of [`Before`].
+    pub(crate) standing: Cell<Standing>,
 }
 
 /// Runtimes, each of which cancels a task whose drop has to do with the next. Longer chains recurse.
@@ -70,6 +73,7 @@ thread_local! {
             locals: Cell::new(ptr::null()),
             depth: Cell::new(0),
             random: Cell::new(0),
+            standing: Cell::new(Standing::Apart),
         }
     };
 }
@@ -179,6 +183,21 @@ pub(crate) unsafe fn enter_worker(local: &Local) -> Before {
         cx.local.set(local);
         cx.outside.set(ptr::null());
         cx.core.set(Some(local.worker.core));
+        cx.meta.set(ptr::null());
+        cx.inherited.set(ptr::null());
+        cx.locals.set(ptr::null());
+        cx.depth.set(cx.depth.get() + 1);
+        before
+    })
+}
+
+/// The thread becomes a worker of a runtime with a stage, which has no `Local`, until the result is dropped.
+pub(crate) fn enter_serving(core: &'static Core) -> Before {
+    with(|cx| {
+        let before = save(cx);
+        cx.local.set(ptr::null());
+        cx.outside.set(ptr::null());
+        cx.core.set(Some(core));
         cx.meta.set(ptr::null());
         cx.inherited.set(ptr::null());
         cx.locals.set(ptr::null());
@@ -399,9 +418,11 @@ pub(crate) fn register(waker: &Waker) -> u32 {
     with(|cx| {
         let meta = cx.meta().expect("a task registers itself");
         // A blocking job is never Pending; so this thread is a worker, or the one whose own task this is.
-        match cx.local() {
-            Some(local) => local.register(waker, meta),
-            None => cx.locals().expect("tasks are polled by workers, or by a block_on").register(waker, meta),
+        match (cx.local(), cx.locals()) {
+            (Some(local), _) => local.register(waker, meta),
+            (None, Some(locals)) => locals.register(waker, meta),
+            // A worker of a stage.
+            (None, None) => core(meta.id.core()).register_local(waker, meta),
         }
     })
 }
@@ -535,6 +556,16 @@ pub fn random() -> u64 {
         let product = u128::from(state) * u128::from(state ^ 0x8bb8_4b93_962e_acc9);
         (product >> 64) as u64 ^ product as u64
     })
+}
+
+/// Where the thread's random choices begin from now on. Zero: somewhere.
+pub(crate) fn seed_random(seed: u64) {
+    with(|cx| cx.random.set(seed));
+}
+
+/// Whether the current runtime's time is virtual.
+pub(crate) fn is_virtual() -> bool {
+    with(|cx| cx.core().is_some_and(|core| core.clock.is_virtual()))
 }
 
 #[cold]

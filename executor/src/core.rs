@@ -33,6 +33,7 @@ use crate::{
     runtime::Config,
     schedtrace::Schedtrace,
     shard::Shard,
+    stage::Stage,
     task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Owned, Registry, Runnable, contain},
     trace::{Lane, Recorder},
     worker::{
@@ -110,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) driver: Driver,
     pub(crate) foreign: [Shard; FOREIGN_SHARDS],
     pub(crate) monitor: Monitor,
+    /// Where tasks run if time is virtual or the order is drawn from a seed.
+    pub(crate) stage: Stage,
     pub(crate) pool: Pool,
     /// What threads that are no workers count.
     pub(crate) counters: Counters,
@@ -147,6 +150,11 @@ impl Core {
         };
         drop(spare);
         core.clock.set_virtual(config.virtual_time);
+        core.stage.open(&config, config.workers.unwrap_or(1));
+        if core.stage.is_on() {
+            // The core may have served another runtime, of which no task is left.
+            core.next_number.store(1, Ordering::Relaxed);
+        }
         core.tracing.store(config.tracer.is_some() || recorder.is_some(), Ordering::Relaxed);
         *core.recorder.write().unwrap_or_else(PoisonError::into_inner) = recorder;
         core.timing.set(config.histograms);
@@ -177,6 +185,7 @@ impl Core {
             driver: Driver::new(),
             foreign: std::array::from_fn(|_| Shard::new(slot)),
             monitor: Monitor::new(),
+            stage: Stage::new(),
             pool: Pool::new(),
             counters: Counters::default(),
             next_number: AtomicU64::new(1),
@@ -261,6 +270,10 @@ impl Core {
 
     /// The shard for the calling thread, which is no worker.
     pub(crate) fn foreign_shard(&self) -> &Shard {
+        if self.stage.is_on() {
+            // One wheel, so that what is due at the same time is woken in the order in which it was armed.
+            return &self.foreign[0];
+        }
         thread_local!(static PLACE: Cell<usize> = const { Cell::new(usize::MAX) });
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let place = PLACE.with(|place| {
@@ -394,6 +407,9 @@ impl Core {
 
     /// Puts a task into the injector and sees to it that somebody looks.
     pub(crate) fn inject(&'static self, item: Item) {
+        if self.stage.is_on() && self.stage.push(self, item) {
+            return;
+        }
         self.injector.push(Job::One(item));
         if fork::is_child() {
             // A wake, since a spawn would have said so. Nobody is left to run it; and locks may be held by threads that are not
@@ -444,7 +460,8 @@ impl Core {
     }
 
     /// Asks all threads to stop at their next poll boundary.
-    pub(crate) fn stop_threads(&self) {
+    pub(crate) fn stop_threads(&'static self) {
+        self.stage.close(self);
         for worker in self.table.workers() {
             worker.attention.raise(attention::STOP);
             self.unpark(worker.index);

@@ -109,6 +109,9 @@ impl Driver {
         if let Some(worker) = core.seat.occupant() {
             core.unpark(worker);
         }
+        if core.stage.is_on() {
+            core.stage.wake_ground(core);
+        }
         Ok(poller)
     }
 
@@ -117,6 +120,13 @@ impl Driver {
         match &*self.place() {
             Place::Made(poller) => Some(poller.clone()),
             Place::Empty | Place::Closed => None,
+        }
+    }
+
+    /// Hands back everyone who waits for a descriptor. Those who still do enrol again when they are woken.
+    pub(crate) fn call_waiters(&self, ready: &mut Vec<Waker>) {
+        if let Place::Made(poller) = &*self.place() {
+            poller.take_waiters(ready);
         }
     }
 
@@ -210,7 +220,10 @@ impl Core {
     }
 
     /// A timer was put into a shard by somebody who is not that shard's running worker.
-    pub(crate) fn timer_armed(&self, deadline: u64) {
+    pub(crate) fn timer_armed(&'static self, deadline: u64) {
+        if self.stage.is_on() {
+            return self.stage.timer_armed(self);
+        }
         if let Some(worker) = self.seat.to_wake(deadline) {
             self.unpark(worker);
         }

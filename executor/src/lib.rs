@@ -17,6 +17,9 @@ mod shard;
 mod sleep;
 // Descriptors: the future's side of the poller.
 mod io;
+// Where tasks run in virtual time, or in an order that is drawn from a seed.
+mod stage;
+mod virtual_time;
 // The thread that looks at the workers from outside, and what it finds.
 mod monitor;
 mod stall;
@@ -79,3 +82,4 @@ pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
 #[cfg(unix)]
 pub use top::TopServer;
 pub use trace::{Event, Tracer};
+pub use virtual_time::{Advance, advance};

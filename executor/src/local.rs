@@ -37,6 +37,7 @@ use crate::{
     core::{CLOSED, Core, run_cancelled},
     deadlock::Sleeper,
     histogram::Turn,
+    stage::Guest,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -269,11 +270,14 @@ struct Inbox {
     worker: Option<&'static Worker>,
     /// The thread, as the search for deadlocks sees it.
     sleeper: Option<Arc<Sleeper>>,
+    /// The thread again, as one that may wait on a stage.
+    guest: Arc<Guest>,
 }
 
 impl Inbox {
     fn new(worker: Option<&'static Worker>) -> Inbox {
-        Inbox { runnables: Mutex::default(), thread: thread::current(), worker, sleeper: Sleeper::own() }
+        let (sleeper, guest) = (Sleeper::own(), Guest::current());
+        Inbox { runnables: Mutex::default(), thread: thread::current(), worker, sleeper, guest }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Runnable>> {
@@ -297,6 +301,7 @@ impl Inbox {
                 Some(worker) => worker.core.unpark(worker.index),
                 None => self.thread.unpark(),
             }
+            self.guest.notify();
         }
     }
 }

@@ -336,6 +336,9 @@ impl Monitor {
     fn run(&self, core: &'static Core) {
         self.parker.adopt();
         crate::context::set_thread_of(core);
+        if core.stage.is_on() {
+            return core.stage.tend(core, &self.stop);
+        }
         let mut memory = Memory::new(core);
         let mut watcher = Watcher::default();
         watcher.stir(core);

@@ -11,7 +11,7 @@ use crate::{
     core::{CLOSED, Core, run_cancelled},
     deadlock,
     metrics::Blocking,
-    ours,
+    ours, stage,
     task::{Id, Runnable},
     worker::table::call_hook,
 };
@@ -93,6 +93,7 @@ impl Pool {
             drop(state);
             return core.cancel_late(job.into_raw());
         }
+        stage::hold_job(core);
         state.queue.push_back(job);
         if state.idle > state.called {
             state.called += 1;
@@ -151,6 +152,9 @@ impl Pool {
                 drop(state);
                 core.release();
                 core.monitor.watch();
+                if core.stage.is_on() {
+                    core.stage.wake_ground(core);
+                }
             }
         }
     }
@@ -194,7 +198,7 @@ fn thread_main(core: &'static Core) {
         // SAFETY: see above.
         let task = unsafe { context::enter_task(&*ptr::from_ref(job.metadata())) };
         let traced = core.trace_turn(&job);
-        job.run();
+        core.stage.run_job(core, || job.run());
         if let Some(turn) = traced {
             turn.end();
         }

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) stall_threshold: Duration,
     pub(crate) virtual_time: bool,
     pub(crate) histograms: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) choices: Option<u64>,
     pub(crate) on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_thread_stop: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(crate) on_task_panic: Option<PanicHook>,
@@ -71,6 +73,8 @@ impl Default for Config {
             stall_threshold: Duration::from_millis(10),
             virtual_time: false,
             histograms: false,
+            seed: None,
+            choices: None,
             on_thread_start: None,
             on_thread_stop: None,
             on_task_panic: None,
@@ -147,6 +151,44 @@ impl Builder {
         self
     }
 
+    /// Lets the runtime's time stand still while anything can run, and leap to the next deadline when nothing can. Default: off.
+    ///
+    /// The clock begins at the same moment each time, and only [`Instant`](crate::Instant) and what is built on it follow it:
+    /// sleeps, time limits, tickers, contexts' deadlines; not std's clocks. Time leaps when every task and every thread in `block_on`
+    /// is parked. It stands still while
+    /// - a poll runs, however long;
+    /// - a task waits for a socket, a pipe, a signal or a child process;
+    /// - a blocking job is queued or runs, or a thread is in `block_in_place`; but not while these wait in a `block_on` or in
+    ///   a channel's blocking call;
+    /// - there is no deadline.
+    ///
+    /// A plain thread that will wake a task some time is not seen: wait for it in `spawn_blocking`. To move the clock all the
+    /// same, use [`advance`](crate::advance).
+    ///
+    /// Meant for tests. Each turn of a task takes a lock that all workers share. A poll that blocks its thread is not relieved by
+    /// other workers.
+    pub fn virtual_time(mut self, on: bool) -> Builder {
+        self.config.virtual_time = on;
+        self
+    }
+
+    /// Draws from `seed` who runs next, one at a time, and what `select!` draws: the same program then does the same each time, step by
+    /// step. Default: the workers run freely.
+    ///
+    /// The workers pass one baton from poll to poll, and threads in `block_on` have to wait for it too. With [virtual
+    /// time](Self::virtual_time), what a run does depends on the program and the seed alone, as long as nothing comes from outside:
+    /// sockets, files, blocking jobs, plain threads, `block_in_place`, real time, addresses in memory, hash maps with random keys. What does is entered when it comes.
+    /// The order of the tasks does not depend on the number of workers. It may change with the version of this crate.
+    ///
+    /// Spawn inside of `block_on`: what is spawned from a plain thread begins to run at once, beside that thread. When the last
+    /// thread leaves `block_on`, the tasks that are left stand still until something comes from outside, or for a second.
+    ///
+    /// Meant for tests. A poll that blocks its thread blocks the runtime.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.config.seed = Some(seed);
+        self
+    }
+
     /// Called on each new thread of the runtime. A panic in it is caught.
     pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Builder {
         self.config.on_thread_start = Some(Arc::new(hook));
@@ -187,6 +229,13 @@ impl Builder {
     /// [`Handle::suspected_deadlock`] for that case.
     pub fn on_deadlock(mut self, hook: impl Fn(&Deadlock) + Send + Sync + 'static) -> Builder {
         self.config.on_deadlock = Some(Arc::new(hook));
+        self
+    }
+
+    /// Where the random choices on each worker begin, if the order is not drawn from a [`seed`](Self::seed). For the attribute macro.
+    #[doc(hidden)]
+    pub fn choices(mut self, seed: u64) -> Builder {
+        self.config.choices = Some(seed);
         self
     }
 
@@ -264,6 +313,7 @@ impl Builder {
             let events = config.trace_events.unwrap_or(trace::EVENTS);
             config.recorder = Some(Recorder::new(&config.name, events, config.trace.as_deref())?);
         }
+        config.workers = Some(workers);
         let (max, schedtrace) = (config.max_workers, config.schedtrace);
         let core = Core::acquire(config)?;
         let runtime = Runtime { handle: Handle { core } };

@@ -132,6 +132,8 @@ impl Shard {
     pub(crate) fn open(&self) {
         let mut timers = self.lock();
         timers.closed = false;
+        // Another clock may have been kept here.
+        timers.wheel.restart();
         timers.before = timers.totals();
     }
 

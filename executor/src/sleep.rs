@@ -54,11 +54,16 @@ impl Sleep {
     /// Ends `delay` from now.
     ///
     /// Late by the time that the operating system needs to wake a thread, some tens of microseconds, plus what the worker is
-    /// just doing. Delays beyond 32 ms are rounded up to a grid of at most a 256th of the delay and at most 0.53 ms. The end
-    /// of time is never: `Duration::MAX` does not complete.
+    /// just doing. Delays beyond 32 ms are rounded up to a grid of at most a 256th of the delay and at most 0.53 ms, but not
+    /// in virtual time. The end of time is never: `Duration::MAX` does not complete.
     pub fn new(delay: Duration) -> Sleep {
         let delay = nanos(delay);
-        let grid = if delay == 0 { IMMEDIATE } else { grid(delay) };
+        let grid = match delay {
+            0 => IMMEDIATE,
+            // On a virtual clock nobody is woken for nothing, and an hour is an hour.
+            EXACT.. if context::is_virtual() => 0,
+            _ => grid(delay),
+        };
         Sleep { deadline: context::now().saturating_add(delay), home: None, key: None, grid }
     }
 

@@ -39,7 +39,7 @@ impl Kind {
     pub(crate) fn arguments(self) -> &'static str {
         match self {
             Kind::Main => "`local` and `workers = 4`",
-            Kind::Test => "`workers = 2`",
+            Kind::Test => "`workers = 2`, `virtual_time = true` and `seed = 7`",
         }
     }
 }
@@ -80,7 +80,17 @@ fn expand(kind: Kind, arguments: &Arguments, function: Function) -> TokenStream 
     let run = match (kind, arguments.workers) {
         (Kind::Main, None) => "main(::core::option::Option::None, future)".to_owned(),
         (Kind::Main, Some(workers)) => format!("main(::core::option::Option::Some({workers}usize), future)"),
-        (Kind::Test, workers) => format!("test({}usize, future)", workers.unwrap_or(TEST_WORKERS)),
+        (Kind::Test, workers) => {
+            let workers = workers.unwrap_or(TEST_WORKERS);
+            let virtual_time = arguments.virtual_time.unwrap_or(false);
+            let seed = match arguments.seed {
+                None => "None".to_owned(),
+                Some(seed) => format!("Some({seed}u64)"),
+            };
+            format!(
+                "test(::gambol::__private::setup({workers}usize, {virtual_time}, ::core::option::Option::{seed}), future)"
+            )
+        }
     };
     // A test that returns nothing returns nothing outside as well, since #[should_panic] insists on it.
     let returns = kind == Kind::Main || function.has_output();

@@ -50,6 +50,14 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// The runtime has 2 workers, or as many as `#[gambol::test(workers = 4)]` says, 1 to 256. The test runs as a task; one
 /// whose future is not `Send` stays on the test's thread. It may return a `Result`, and `#[should_panic]` and `#[ignore]` work
 /// as usual.
+///
+/// - `#[gambol::test(virtual_time = true)]`: time stands still while anything can run, and leaps to the next deadline when nothing can.
+///   The order in which tasks run is drawn from a seed.
+/// - `#[gambol::test(seed = 7)]`: the order is drawn from this seed. Time is real, unless `virtual_time` is given as well.
+///
+/// A test that fails prints its seed. `GAMBOL_SEED` in the environment is the seed of tests that do not give one; without it
+/// each run has another. A test with neither argument runs on free workers, and then the seed is that of the random
+/// choices on each worker only, as in `select!`: it does not repeat how the workers met. The guide has more, under `testing`.
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(expand::Kind::Test, arguments, item)

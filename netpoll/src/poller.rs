@@ -199,6 +199,12 @@ impl Poller {
         }
     }
 
+    /// Appends the wakers of all who are enrolled. Nothing became ready: those who still wait are to enrol again.
+    pub fn take_waiters(&self, ready: &mut Vec<Waker>) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.sources().for_each(|source| source.take_waiters(ready));
+    }
+
     /// How many descriptors are registered. One relaxed load.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)

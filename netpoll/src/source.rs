@@ -115,7 +115,7 @@ impl Source {
         self.word.would_block(direction, seen);
     }
 
-    /// Whether somebody waits, in whichever direction.
+    /// Whether somebody is enrolled, in whichever direction. A hint, since it takes no lock.
     pub(crate) fn is_awaited(&self) -> bool {
         Direction::BOTH.iter().any(|direction| self.word.has_waiters(*direction))
     }
@@ -206,6 +206,22 @@ impl Source {
         first
     }
 
+    /// Hands back everyone who is enrolled, though nothing became ready.
+    pub(crate) fn take_waiters(&self, ready: &mut Vec<Waker>) {
+        if !self.is_awaited() {
+            return;
+        }
+        let mut shared = self.lock();
+        let taken = Direction::BOTH.map(|direction| {
+            self.word.vacate(direction);
+            shared.waiters.take(direction)
+        });
+        drop(shared);
+        for taken in taken {
+            taken.hand_back(ready);
+        }
+    }
+
     /// Lets the road change what it remembers, under the lock, knowing who waits.
     #[allow(dead_code, reason = "the road on Linux remembers nothing")]
     pub(crate) fn with_arm<T>(&self, change: impl FnOnce(&mut road::Arm, Waiting) -> T) -> T {
@@ -216,7 +232,7 @@ impl Source {
 
     /// Appends those who wait; see [`Poller::waiting`](crate::Poller::waiting).
     pub(crate) fn list_waiting(&self, list: &mut Vec<Enrolment>) {
-        if !Direction::BOTH.iter().any(|direction| self.word.has_waiters(*direction)) {
+        if !self.is_awaited() {
             return;
         }
         let shared = self.lock();

@@ -54,6 +54,11 @@ impl Table {
         self.sources.get(&key)
     }
 
+    /// In no order.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.values().map(|source| &**source)
+    }
+
     /// The source is the caller's to drop when the lock is released.
     #[must_use]
     pub(crate) fn remove(&mut self, key: u64) -> Option<Arc<Source>> {
@@ -75,11 +80,6 @@ impl Table {
     pub(crate) fn page(&self, seen: usize, page: &mut Vec<Arc<Source>>) {
         let room = page.capacity() - page.len();
         page.extend(self.sources.values().skip(seen).take(room).cloned());
-    }
-
-    /// In no order.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.sources.values().map(|source| &**source)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -75,6 +75,31 @@ fn data_wakes_a_reader() {
 }
 
 #[test]
+fn who_is_enrolled_is_known_and_can_be_asked_to_enrol_again() {
+    let mut rig = Rig::new();
+    let (one, mut other) = unix();
+    let (one, quiet) = (rig.add(one), rig.add(unix().0));
+    rig.settle();
+    assert!(!rig.poller.is_awaited());
+    let [(staying, stays), (leaving, leaves)] = [flag(), flag()];
+    assert!(one.is_pending(Direction::Read, &stays) && one.is_pending(Direction::Read, &leaves));
+    assert!(rig.poller.is_awaited());
+    let mut ready = Vec::new();
+    rig.poller.take_waiters(&mut ready);
+    ready.drain(..).for_each(Waker::wake);
+    assert_eq!((staying.woken(), leaving.woken()), (1, 1));
+    assert!(!rig.poller.is_awaited());
+    // The one who stays is told of what comes, and the other is not.
+    assert!(one.is_pending(Direction::Read, &stays));
+    assert!(rig.poller.is_awaited());
+    other.write_all(b"x").unwrap();
+    rig.until(|| staying.woken() == 2);
+    assert_eq!(leaving.woken(), 1);
+    assert!(!rig.poller.is_awaited());
+    drop(quiet);
+}
+
+#[test]
 fn room_wakes_a_writer() {
     let mut rig = Rig::new();
     let (one, mut other) = unix();

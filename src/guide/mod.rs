@@ -1,4 +1,4 @@
-//! How to work with gambol: a tour, pages on looking at what runs and on programs that stand still, and two for those who
+//! How to work with gambol: a tour, pages on looking at what runs, on programs that stand still and on tests, and two for those who
 //! come from elsewhere. All code on them is compiled and run with the tests.
 
 #[doc = include_str!("tour.md")]
@@ -10,6 +10,8 @@ pub mod seeing {}
 pub mod metrics {}
 #[doc = include_str!("tracing.md")]
 pub mod tracing {}
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 
 #[doc = include_str!("coming_from_tokio.md")]
 pub mod coming_from_tokio {}

@@ -1,4 +1,4 @@
-#[gambol::test(virtual_time = true)]
+#[gambol::test(real_time = true)]
 async fn test() {}
 
 #[gambol::test(local)]

@@ -263,6 +263,18 @@ impl Wheel {
         }
     }
 
+    /// Goes back to time 0, for a wheel that is to serve another clock. Keys of timers that have fired remain valid.
+    ///
+    /// # Panics
+    ///
+    /// When a timer is armed.
+    pub fn restart(&mut self) {
+        assert!(self.is_empty(), "a wheel goes back to time 0 only when no timer is armed; clear it first");
+        // Nothing hangs in any list, so whatever the invariant says of timers holds.
+        self.elapsed = 0;
+        self.front_end = 0;
+    }
+
     /// Timers that are armed.
     pub fn len(&self) -> usize {
         (self.armed_total - self.fired_total - self.cancelled_total) as usize

@@ -299,3 +299,33 @@ fn an_unused_wheel_is_small_and_a_wheel_can_be_sent() {
     assert_eq!(size_of::<Option<Key>>(), 4);
     assert_eq!(Wheel::new().nodes_allocated(), 0);
 }
+
+#[test]
+fn a_wheel_that_goes_back_to_the_beginning_keeps_what_is_armed_from_there() {
+    let mut wheel = Wheel::new();
+    let mut ready = Vec::new();
+    let old: Vec<Key> = [1, 70, 5_000_000_000, u64::MAX - 1, NEVER].map(|at| wheel.insert(at, noop())).into();
+    assert!(!wheel.expire(1_000_000_000_000, 100, &mut ready));
+    wheel.clear(&mut ready);
+    assert_eq!(ready.len(), old.len());
+    wheel.restart();
+    assert_eq!((wheel.elapsed(), wheel.next_deadline()), (0, None));
+    let keys = [3_600, 2, 2].map(|at| wheel.insert(at, noop()));
+    ready.clear();
+    assert!(!wheel.expire(1, 100, &mut ready) && ready.is_empty());
+    assert_eq!(wheel.next_deadline(), Some(2));
+    assert!(!wheel.expire(2, 100, &mut ready));
+    assert_eq!((ready.len(), wheel.next_deadline()), (2, Some(3_600)));
+    for key in old {
+        assert!(wheel.remove(key).is_none(), "it fired before");
+    }
+    assert_eq!(keys.map(|key| wheel.remove(key).is_some()), [true, false, false]);
+}
+
+#[test]
+#[should_panic(expected = "no timer is armed; clear it first")]
+fn a_wheel_with_a_timer_does_not_go_back() {
+    let mut wheel = Wheel::new();
+    let _key = wheel.insert(5, noop());
+    wheel.restart();
+}

@@ -33,14 +33,19 @@ impl Core {
 
     #[cold]
     fn record(&'static self, note: Note) {
+        // A worker that has stepped out goes on in its own track.
+        let track = context::with(|cx| {
+            cx.outside()
+                .map(|local| local.worker)
+                .filter(|worker| ptr::eq(worker.core, self))
+                .map(|worker| worker.index)
+        });
+        self.record_in(track, note);
+    }
+
+    /// None: the thread's own track.
+    fn record_in(&'static self, track: Option<u16>, note: Note) {
         if let Some(recorder) = self.recorder() {
-            // A worker that has stepped out goes on in its own track.
-            let track = context::with(|cx| {
-                cx.outside()
-                    .map(|local| local.worker)
-                    .filter(|worker| ptr::eq(worker.core, self))
-                    .map(|worker| worker.index)
-            });
             recorder.record_outside(note, track);
         }
     }
@@ -91,16 +96,25 @@ impl Core {
     #[inline]
     #[must_use]
     pub(crate) fn trace_turn(&'static self, runnable: &Runnable) -> Option<Turn> {
-        if self.is_traced() { Some(self.begin_turn(runnable)) } else { None }
+        if self.is_traced() { Some(self.begin_turn(runnable, None)) } else { None }
+    }
+
+    /// As above, for a turn on a stage, which has a number of its own.
+    #[inline]
+    #[must_use]
+    pub(crate) fn trace_staged_turn(&'static self, runnable: &Runnable, number: u16) -> Option<Turn> {
+        if self.is_traced() { Some(self.begin_turn(runnable, Some(number))) } else { None }
     }
 
     #[cold]
-    fn begin_turn(&'static self, runnable: &Runnable) -> Turn {
+    fn begin_turn(&'static self, runnable: &Runnable, number: Option<u16>) -> Turn {
         let meta = runnable.metadata();
-        self.record(Note::Run { id: meta.id.to_raw(), site: Some(meta.location), name: self.number_of_name(runnable) });
-        self.tell(&Event::Run { id: meta.id, worker: u16::MAX });
+        let name = self.number_of_name(runnable);
+        let turn = Turn { core: self, id: meta.id, number, waker: runnable.waker() };
+        turn.record(Note::Run { id: meta.id.to_raw(), site: Some(meta.location), name });
+        self.tell(&Event::Run { id: meta.id, worker: number.unwrap_or(u16::MAX) });
         AGAIN.set(false);
-        Turn { core: self, id: meta.id, waker: runnable.waker() }
+        turn
     }
 
     fn number_of_name(&self, runnable: &Runnable) -> u16 {
@@ -120,6 +134,8 @@ impl Core {
 pub(crate) struct Turn {
     core: &'static Core,
     id: Id,
+    /// The worker in whose track it is shown.
+    number: Option<u16>,
     /// Keeps the cell.
     waker: Waker,
 }
@@ -134,8 +150,15 @@ impl Turn {
             Some(_) if AGAIN.get() => End::Ready,
             Some(meta) => meta.wait().0.map_or(End::Ready, End::Waits),
         });
-        self.core.record(Note::Stop { id: self.id.to_raw(), end });
-        self.core.tell(&Event::Stop { id: self.id, worker: u16::MAX });
+        self.record(Note::Stop { id: self.id.to_raw(), end });
+        self.core.tell(&Event::Stop { id: self.id, worker: self.number.unwrap_or(u16::MAX) });
         drop(self.waker);
+    }
+
+    fn record(&self, note: Note) {
+        match self.number {
+            Some(number) => self.core.record_in(Some(number), note),
+            None => self.core.record(note),
+        }
     }
 }

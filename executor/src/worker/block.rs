@@ -22,6 +22,7 @@ use crate::{
     core::{Core, OPEN},
     deadlock,
     queue::Job,
+    stage::{self, Aside},
     trace::Note,
 };
 use std::{
@@ -47,17 +48,27 @@ pub(crate) struct Out {
     before: Option<Before>,
     /// The worker that is out: by us, or by a caller further up whom we are nested in.
     worker: Option<&'static Worker>,
+    /// In a runtime with a stage: the baton that was given back.
+    _aside: Option<Aside>,
 }
 
 /// Steps out, if the thread is a worker that is in.
 pub(crate) fn step_out() -> Out {
     match context::with(|cx| cx.local().map(Local::step_out)) {
-        Some(worker) => Out { before: Some(context::leave_worker()), worker: Some(worker) },
-        None => Out { before: None, worker: context::with(|cx| cx.outside().map(|local| local.worker)) },
+        Some(worker) => Out { before: Some(context::leave_worker()), worker: Some(worker), _aside: None },
+        None => {
+            let worker = context::with(|cx| cx.outside().map(|local| local.worker));
+            Out { before: None, worker, _aside: stage::step_aside() }
+        }
     }
 }
 
 impl Out {
+    /// For a thread that has a baton and keeps it: it is no worker that could step out.
+    pub(crate) fn none() -> Out {
+        Out { before: None, worker: None, _aside: None }
+    }
+
     /// The worker that is out.
     pub(crate) fn worker(&self) -> Option<&'static Worker> {
         self.worker

@@ -102,6 +102,13 @@ impl Pulse {
         }
     }
 
+    /// A task's turn begins.
+    #[inline]
+    pub(crate) fn shows(&self, meta: &Meta) {
+        self.site.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Release);
+        self.running.store(meta.id.to_raw(), Ordering::Release);
+    }
+
     /// The task that has its turn, and where it was spawned.
     pub(crate) fn running(&self) -> Option<(Id, &'static Location<'static>)> {
         let raw = self.running.load(Ordering::Acquire);

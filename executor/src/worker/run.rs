@@ -115,10 +115,8 @@ impl Local {
         }
         // SAFETY: the queues hold raw runnables, and give each to one taker.
         let runnable = unsafe { Runnable::from_raw(item) };
-        let (id, site) = (runnable.metadata().id, runnable.metadata().location);
         let pulse = &self.worker.pulse;
-        pulse.site.store(std::ptr::from_ref(site).cast_mut(), Ordering::Release);
-        pulse.running.store(id.to_raw(), Ordering::Release);
+        pulse.shows(runnable.metadata());
         let runnable = self.trace_turn(runnable);
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task

@@ -210,7 +210,7 @@ impl Core {
     /// The caller has ceased to be active: sees to it that poller and timers are looked after without it. If all others sleep and
     /// nobody sits, wakes one, which will sit; if somebody sits, makes sure that it knows the earliest deadline: the caller
     /// may have armed timers and told nobody, since it would have compared before it slept.
-    pub(crate) fn attend_ground(&self) {
+    pub(crate) fn attend_ground(&'static self) {
         std::sync::atomic::fence(Ordering::SeqCst);
         if !self.is_deserted() {
             self.timer_armed(self.earliest());

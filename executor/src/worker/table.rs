@@ -22,7 +22,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
-    deadlock, ours,
+    deadlock, ours, stage,
     task::contain,
     trace::Note,
 };
@@ -277,13 +277,13 @@ impl Table {
     }
 
     /// A worker's task begins to block, and says so.
-    pub(super) fn step_out(&self, worker: &Worker) {
+    pub(crate) fn step_out(&self, worker: &Worker) {
         self.stand(&mut self.lock(), worker, Standing::Out);
     }
 
     /// It goes on. True: its place was filled meanwhile.
     #[must_use]
-    pub(super) fn step_in(&self, worker: &Worker) -> bool {
+    pub(crate) fn step_in(&self, worker: &Worker) -> bool {
         let mut roster = self.lock();
         self.stand(&mut roster, worker, Standing::Active);
         roster.active > roster.target && !roster.closing
@@ -425,8 +425,16 @@ fn thread_main(worker: &'static Worker) {
     context::set_thread_of(core);
     exact_sleeps();
     worker.thread.adopt();
+    if let Some(seed) = config.choices {
+        // Different ones on each worker: the generator's states are as far apart as this constant is from its step.
+        context::seed_random(seed.wrapping_add(u64::from(worker.index) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
     call_hook(config.on_thread_start.as_deref());
     loop {
+        if core.stage.is_on() {
+            stage::serve(worker);
+            break;
+        }
         let leave = {
             // SAFETY: a place has one thread, and this is its only `Local` at this time.
             let local = unsafe { Local::new(worker) };
