@@ -21,6 +21,8 @@ impl Local {
     #[cold]
     pub(super) fn find(&self) -> Option<Item> {
         fork::check_worker();
+        // Should the thread wait for a processor here, that is not the last task's doing.
+        self.worker.pulse.running.store(0, Ordering::Relaxed);
         if let Some(item) = self.next_injected() {
             return Some(item);
         }

@@ -221,6 +221,8 @@ impl Table {
         let worker = self.worker(index);
         worker.attention.clear(LOOK | STOP | SURPLUS);
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
+        // What the last thread here ran has nothing to do with the next one, whose hook may block.
+        worker.pulse.running.store(0, Ordering::Relaxed);
         worker.thread.forget();
         let config = core.config();
         let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
