@@ -8,8 +8,8 @@
 //! A worker whose tick has not moved between two looks is *held up*. It is *stuck*
 //! - if its thread sleeps in a system call (`worker/thread.rs`) after a quarter of the threshold: its processor is idle, and nothing
 //!   is gained by waiting longer; Go takes the processor from a thread in a system call after one look, too;
-//! - if it computes, when it has computed for the threshold. Who waits for a processor is not helped by more threads, so that time
-//!   counts only beyond eight times the threshold.
+//! - if it computes, when it has computed for the threshold. The time for which it waited for a processor does not count: more
+//!   threads would only wait with it.
 //!
 //! For a while after a worker was found stuck the looks follow each other four times faster, a sleeper is stuck after a quarter of a
 //! quarter, and if the one found computed, who computes has a quarter of the threshold: what held up the first will often hold up
@@ -139,8 +139,8 @@ const LONGEST_PERIOD: u64 = 10_000_000;
 const SET_ASIDE: u64 = 100_000_000;
 /// Nanoseconds between two looks after which the process is taken to have been stopped meanwhile: what was seen before says nothing.
 const STOPPED: u64 = 200_000_000;
-/// Who neither sleeps nor has computed for the threshold waits for a processor, and is given this much longer.
-const STARVED: u64 = 8;
+/// Who has not computed, and of whom it cannot be seen whether it sleeps or waits for a processor, is given this much longer.
+const UNSEEN: u64 = 8;
 
 /// What the monitor's thread remembers between two looks.
 struct Memory {
@@ -257,13 +257,17 @@ impl Memory {
         if computed.is_some_and(|computed| computed < held / 2) {
             let long = pause.max(self.threshold / 4 / haste);
             // The look may come a little early.
-            if held >= long - long / 8 && worker.thread.is_asleep() {
-                return Some(Held::Asleep);
+            if held >= long - long / 8 {
+                match worker.thread.is_asleep() {
+                    Some(true) => return Some(Held::Asleep),
+                    Some(false) => {}
+                    None if held >= self.threshold.saturating_mul(UNSEEN) => return Some(Held::Asleep),
+                    None => {}
+                }
             }
         }
         let computed = computed.unwrap_or(held);
-        let starved = held >= self.threshold.saturating_mul(STARVED);
-        (computed >= limit || starved).then_some(Held::Computes { early: computed < self.threshold })
+        (computed >= limit).then_some(Held::Computes { early: computed < self.threshold })
     }
 }
 

@@ -379,6 +379,54 @@ fn relief_goes_on_when_threads_can_be_had_again() {
     }
 }
 
+/// How long the calling thread has run on a processor.
+#[cfg(target_os = "linux")]
+fn computed() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` may be written to.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_waits_for_a_processor_is_not_stuck() {
+    ends("the tasks", || {
+        let over = Arc::new(AtomicBool::new(false));
+        let busy: Vec<_> = (0..8 * thread::available_parallelism().unwrap().get())
+            .map(|_| {
+                let over = over.clone();
+                thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                })
+            })
+            .collect();
+        // A poll takes less than a third of this, and longer than this until it ends.
+        let runtime = Runtime::builder().workers(2).stall_threshold(Duration::from_millis(50)).build().unwrap();
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                runtime.spawn(async {
+                    for _ in 0..6 {
+                        let until = computed() + Duration::from_millis(15);
+                        while computed() < until {
+                            std::hint::spin_loop();
+                        }
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        tasks.into_iter().for_each(|task| block_on(task).unwrap());
+        over.store(true, Ordering::Relaxed);
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
+        // Who has no processor at all for 0.4 s may be taken for stuck.
+        let stalls = runtime.metrics().stalls();
+        assert!(stalls <= 4, "{stalls} of 24 polls");
+    });
+}
+
 #[test]
 fn tasks_that_stall_and_say_so_in_turn_are_counted_right() {
     for (workers, max) in [(1, 1), (1, 3), (2, 3), (2, 256)] {
