@@ -65,7 +65,8 @@ pub trait Other {
 impl<F> Other for &Probe<F> {}
 
 impl AsTask {
-    /// Runs a main on the default runtime.
+    /// Runs a main on the default runtime. A dump says of it where the macro stands.
+    #[track_caller]
     pub fn main<F>(self, workers: Option<usize>, main: F) -> ExitCode
     where
         F: Future<Output = ExitCode> + Send + 'static,
@@ -74,6 +75,7 @@ impl AsTask {
     }
 
     /// Runs a test on a runtime of its own.
+    #[track_caller]
     pub fn test<F>(self, workers: usize, test: F) -> ExitCode
     where
         F: Future<Output = ExitCode> + Send + 'static,

@@ -93,6 +93,8 @@ func find(words []string) (run workload, canShorten bool, err error) {
 	case name == "sleep" && len(rest) == 1:
 		duration, err := time.ParseDuration(rest[0])
 		return sleep(duration), false, err
+	case name == "stall" && len(rest) == 1:
+		return stall(rest[0]), false, nil
 	case name == "memory":
 		return memory, false, nil
 	}

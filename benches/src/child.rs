@@ -16,7 +16,8 @@ use std::time::Duration;
 /// The hidden subcommand.
 pub const MEASURE: &str = "measure";
 
-const FIGURES: &str = "figures";
+/// What the line of figures begins with.
+pub const FIGURES: &str = "figures";
 
 /// What a child is to measure.
 #[derive(Clone, Copy)]
@@ -43,23 +44,7 @@ impl Measurement<'_> {
 
     /// Runs it in a child process and returns the workload's figures.
     pub fn run(&self) -> Result<Vec<f64>, Failure> {
-        let output = self.command()?.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-        // The figures count only if the process also ended well: the end of a runtime is part of it.
-        if !output.status.success() {
-            return Err(format!("the measuring process failed: {}", output.status).into());
-        }
-        let text = String::from_utf8(output.stdout)?;
-        let figures = text
-            .lines()
-            .find_map(|line| line.strip_prefix(FIGURES))
-            .ok_or("the measuring process printed no figures")?
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<Vec<f64>, _>>()?;
-        if figures.len() != self.workload.figures.len() {
-            return Err("the measuring process printed too few or too many figures".into());
-        }
-        Ok(figures)
+        figures_of(self.command()?, self.workload.figures.len())
     }
 
     fn command(&self) -> Result<Command, Failure> {
@@ -72,6 +57,27 @@ impl Measurement<'_> {
         command.args([self.workers as u64, self.ops, self.limit].map(|number| number.to_string()));
         Ok(command)
     }
+}
+
+/// Runs a measuring process and returns its so many figures.
+pub fn figures_of(mut command: Command, count: usize) -> Result<Vec<f64>, Failure> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    // The figures count only if the process also ended well: the end of a runtime is part of it.
+    if !output.status.success() {
+        return Err(format!("the measuring process failed: {}", output.status).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let figures = text
+        .lines()
+        .find_map(|line| line.strip_prefix(FIGURES))
+        .ok_or("the measuring process printed no figures")?
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<Vec<f64>, _>>()?;
+    if figures.len() != count {
+        return Err("the measuring process printed too few or too many figures".into());
+    }
+    Ok(figures)
 }
 
 /// `measure <workload> <peer> <workers> <ops> <limit>`

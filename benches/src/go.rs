@@ -77,6 +77,13 @@ impl Go {
         command
     }
 
+    /// The command that carries out the words once, without a warm-up.
+    pub fn once(&self, words: &[&str], workers: usize, limit: u64) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args([format!("-workers={workers}"), format!("-limit={limit}s")]).args(words);
+        command
+    }
+
     /// Becomes the Go program, for `op`: whatever counts in this process counts there. Returns only if it failed.
     pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
         self.measure(words, workers, order, 0).exec().into()

@@ -1,4 +1,4 @@
-//! The load generator of the echo workload: one thread, one epoll, 64 connections with one request each on the way.
+//! The load generator of the echo workload, and of the echo server of `stall`: one thread, one epoll, 64 connections with one request each on the way.
 //!
 //! It uses no runtime, so that it is the same for all. Level-triggered; an answer costs it one read, one write and its
 //! share of an `epoll_wait`, the least that a client can do. Every answer is compared with its request.
@@ -43,8 +43,10 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-struct Generator {
+/// The connections, each with one request on the way at most.
+pub struct Generator {
     epoll: OwnedFd,
+    events: Vec<epoll::Event>,
     connections: Vec<Connection>,
     /// Requests sent since the beginning; each carries its number.
     sent: u64,
@@ -59,7 +61,8 @@ struct Connection {
 }
 
 impl Generator {
-    fn connect(address: SocketAddr) -> io::Result<Self> {
+    /// Makes the connections.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let connections = (0..CONNECTIONS)
             .map(|index| {
@@ -70,36 +73,50 @@ impl Generator {
                 Ok(Connection { stream, request: [0x5a; MESSAGE], answer: [0; MESSAGE], filled: 0 })
             })
             .collect::<io::Result<_>>()?;
-        Ok(Generator { epoll, connections, sent: 0 })
+        Ok(Generator { epoll, events: Vec::with_capacity(CONNECTIONS), connections, sent: 0 })
     }
 
     /// Sends so many requests over all connections and returns when all are answered.
     fn run(&mut self, requests: u64) -> io::Result<()> {
         let last = self.sent + requests;
-        let mut answered = 0;
-        for connection in &mut self.connections {
+        let mut done = 0;
+        for index in 0..CONNECTIONS {
             if self.sent < last {
                 self.sent += 1;
-                connection.send(self.sent)?;
+                self.send(index, self.sent)?;
             }
         }
-        let mut events = Vec::with_capacity(CONNECTIONS);
-        while answered < requests {
-            events.clear();
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&PATIENCE))?;
-            if events.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server answers nobody"));
-            }
-            for event in &events {
-                let connection = &mut self.connections[{ event.data }.u64() as usize];
-                if !connection.receive()? {
-                    continue;
-                }
-                answered += 1;
+        let mut answered = Vec::with_capacity(CONNECTIONS);
+        while done < requests {
+            self.wait(&mut answered)?;
+            done += answered.len() as u64;
+            for &index in &answered {
                 if self.sent < last {
                     self.sent += 1;
-                    connection.send(self.sent)?;
+                    self.send(index, self.sent)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request that carries this number over a connection whose last one was answered.
+    pub fn send(&mut self, index: usize, number: u64) -> io::Result<()> {
+        self.connections[index].send(number)
+    }
+
+    /// Waits until something was read, and replaces what is in the list by the connections whose answers are complete.
+    pub fn wait(&mut self, answered: &mut Vec<usize>) -> io::Result<()> {
+        answered.clear();
+        self.events.clear();
+        epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&PATIENCE))?;
+        if self.events.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server answers nobody"));
+        }
+        for event in &self.events {
+            let index = { event.data }.u64() as usize;
+            if self.connections[index].receive()? {
+                answered.push(index);
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ mod workload; // one noun per file
 // How it is measured.
 mod child; // one measurement in this process
 mod figure; // one measured number: its name, its unit and which way is better
-mod load; // the load generator of the echo workload, the same for every runtime
+mod load; // the load generator of the echo servers, the same for every runtime
 mod meter; // the clocks and the memory of this process
 mod probe; // all measurements, each in a child, in turns
 
@@ -39,12 +39,16 @@ mod bulk;
 // On its own: files.
 mod files;
 
+// On its own: tasks that block or spin, and what the others suffer from it.
+mod stall;
+
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
+       gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
+        "stall" => stall::main(&words),
+        stall::CHILD => stall::child(&words),
         bulk::PROXY => bulk::proxy(&words),
         child::MEASURE => child::measure(&words),
         _ => Err(USAGE.into()),

@@ -1,4 +1,4 @@
-//! What a process can read about itself: the wall clock, its CPU time and its resident memory.
+//! What a process can read about itself: the wall clock, its CPU time, its resident memory and its threads.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
@@ -52,6 +52,13 @@ pub fn resident() -> io::Result<u64> {
         .and_then(|field| field.parse().ok())
         .ok_or_else(|| io::Error::other("/proc/self/statm has no second field"))?;
     Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// How many threads this process has, from `/proc/self/status`.
+pub fn threads() -> io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let count = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+    count.ok_or_else(|| io::Error::other("/proc/self/status tells no threads"))
 }
 
 fn cpu() -> Duration {

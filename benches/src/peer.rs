@@ -47,6 +47,9 @@ pub const PEERS: &[Peer] = &[
     Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)) },
 ];
 
+/// gambol without the watch over stalls: what that costs. A column only when it is asked for.
+const OFF: Peer = Peer { name: "gambol-off", road: runtime::<Gambol<false>> };
+
 /// A peer that can be chosen by name.
 pub struct Peer {
     /// As it is written on the command line and over the table.
@@ -66,8 +69,9 @@ pub enum Road {
 impl Peer {
     /// Finds a peer by its name.
     pub fn find(name: &str) -> Result<&'static Peer, Failure> {
-        PEERS.iter().find(|peer| peer.name == name).ok_or_else(|| {
-            let known: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
+        let mut all = PEERS.iter().chain([&OFF]);
+        all.clone().find(|peer| peer.name == name).ok_or_else(|| {
+            let known: Vec<_> = all.by_ref().map(|peer| peer.name).collect();
             format!("there is no peer `{name}`; there are: {}", known.join(", ")).into()
         })
     }

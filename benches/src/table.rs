@@ -60,6 +60,19 @@ impl Row {
         broken.then(|| format!("{} at {} workers must be 0", self.label, self.workers))
     }
 
+    /// What to say of our median beside what it should be at most.
+    pub fn beside(&self, aim: f64) -> Option<String> {
+        let ours = self.columns.iter().find(|column| column.name == OURS)?.median()?;
+        let verdict = if ours <= aim { "met" } else { "missed" };
+        Some(format!(
+            "{:<22} at most {:>5} {:<3} {:>6}, {verdict}",
+            self.label,
+            number(aim),
+            self.figure.unit,
+            number(ours)
+        ))
+    }
+
     /// Our median divided by the best peer's, and who that is.
     fn ratio(&self) -> Option<(f64, &'static str)> {
         let ours = self.columns.iter().find(|column| column.name == OURS)?.median()?;

@@ -52,6 +52,25 @@ fn bulk_takes_every_road() {
     }
 }
 
+/// Only cases that are short on every runtime, and the one with a second process.
+#[test]
+fn stalls_are_measured_on_every_runtime() {
+    for (cases, peers, rows) in [
+        ("main,mutex", "gambol,gambol-off,go,tokio,smol", &["main gap", "mutex done"]),
+        ("echo", "tokio", &["echo p99", "echo rate"]),
+    ] {
+        let words = ["stall", "--reps", "1", "--only", cases, "--peers", peers];
+        let output = program().args(words).output().unwrap();
+        let table = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!table.contains("failed"), "{table}");
+        assert_eq!(peers.contains("go,"), table.contains("its column is left out"), "{table}");
+        for row in rows {
+            assert!(table.contains(&format!("\n{row} ")), "no {row} in {table}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_understood_is_refused() {
     for words in [
@@ -64,6 +83,10 @@ fn what_is_not_understood_is_refused() {
         &["op", "message-4:4-1", "tokio", "1"],
         &["op", "ring", "go", "1"],
         &["bulk", "--roads", "nothing"],
+        &["stall", "--only", "nothing"],
+        &["stall", "--peers", "kanal"],
+        &["stall", "--reps", "0"],
+        &["op", "mutex-held", "gambol-off", "1"],
         &[],
     ] {
         assert!(!program().args(words).output().unwrap().status.success(), "{words:?}");

@@ -15,6 +15,7 @@
 use crate::{
     context,
     core::{Core, fork},
+    deadlock::Sleeper,
     local::{Locals, Stay},
     worker::{self, Worker, block::Out},
 };
@@ -76,6 +77,8 @@ struct Signal {
     thread: Thread,
     /// The worker that has stepped out. It sleeps as a worker does, and may be running tasks instead.
     worker: Option<&'static Worker>,
+    /// The thread, as the search for deadlocks sees it.
+    sleeper: Option<Arc<Sleeper>>,
 }
 
 thread_local! {
@@ -92,7 +95,8 @@ impl Signal {
             *signal.notified.get_mut() = false;
             return kept;
         }
-        Arc::new(Signal { notified: AtomicBool::new(false), thread: thread::current(), worker })
+        let sleeper = Sleeper::own();
+        Arc::new(Signal { notified: AtomicBool::new(false), thread: thread::current(), worker, sleeper })
     }
 
     fn give_back(self: Arc<Self>) {
@@ -110,6 +114,9 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.notified.swap(true, Ordering::AcqRel) {
+            if let Some(sleeper) = &self.sleeper {
+                sleeper.call();
+            }
             match self.worker {
                 Some(worker) => worker.core.unpark(worker.index),
                 None => self.thread.unpark(),

@@ -121,6 +121,9 @@ impl Context {
     pub(crate) fn count_budget_yield(&self) {
         if let Some(local) = self.local() {
             local.worker.counters.budget_yields.bump();
+        } else if let Some(core) = self.core() {
+            // A `block_on`, or a task of `spawn_local` in it.
+            core.counters.budget_yields.bump_shared();
         }
     }
 }
@@ -364,6 +367,30 @@ pub fn park(reason: Reason) {
             meta.set_wait(reason, coarse);
         }
     });
+}
+
+/// Runs `f`, which polls a leaf on behalf of somebody other than the running task: what the leaf says of waiting is not said of this
+/// task.
+pub fn aside<R>(f: impl FnOnce() -> R) -> R {
+    park_again_if(f, |_| true)
+}
+
+/// Runs `f`, which polls what only ends a wait, such as a time limit: what the task waits for is what was said before in this turn, if
+/// anything was.
+#[inline]
+pub fn beside<R>(f: impl FnOnce() -> R) -> R {
+    park_again_if(f, |meta| !meta.is_silent())
+}
+
+#[inline]
+fn park_again_if<R>(f: impl FnOnce() -> R, is_kept: impl FnOnce(&Meta) -> bool) -> R {
+    let kept = with(|cx| cx.meta().filter(|meta| is_kept(meta)).map(Meta::wait_word));
+    let result = f();
+    if let Some(word) = kept {
+        // Between the two the thread has come back to the same task, whatever `f` has polled.
+        with(|cx| cx.meta().into_iter().for_each(|meta| meta.set_wait_word(word)));
+    }
+    result
 }
 
 /// Puts the running task into its runtime's registry.

@@ -21,11 +21,12 @@
 
 use crate::{
     attention,
-    clock::Clock,
+    clock::{Clock, real_now},
     context,
     driver::Driver,
+    histogram::{self, Timing},
     idle::{Idle, Owed, Seat},
-    metrics::{Counters, Metrics, Sums},
+    metrics::Counters,
     monitor::Monitor,
     pool::Pool,
     queue::{Injector, Item, Job},
@@ -51,6 +52,7 @@ use std::{
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     task::Waker,
+    time::Duration,
 };
 
 /// Runtimes that can be alive at one time.
@@ -81,6 +83,12 @@ pub(crate) fn by_slot(slot: u16) -> &'static Core {
     unsafe { &*CORES[slot as usize].load(Ordering::Acquire) }
 }
 
+/// Every core that there has ever been.
+pub(crate) fn all() -> impl Iterator<Item = &'static Core> {
+    // SAFETY: a slot is null, or holds a core, which is never freed.
+    CORES.iter().map_while(|core| unsafe { core.load(Ordering::Acquire).as_ref() })
+}
+
 /// See the head of this file.
 pub(crate) struct Core {
     pub(crate) slot: u16,
@@ -106,6 +114,10 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     next_number: AtomicU64,
     pub(crate) tracing: AtomicBool,
+    /// How long things take, for threads that are no workers; and whether anybody measures it.
+    pub(crate) timing: Timing,
+    /// When its runtime was built, on the real clock.
+    started: AtomicU64,
 }
 
 impl Core {
@@ -130,6 +142,8 @@ impl Core {
         drop(spare);
         core.clock.set_virtual(config.virtual_time);
         core.tracing.store(config.tracer.is_some(), Ordering::Relaxed);
+        core.timing.set(config.histograms);
+        core.started.store(real_now(), Ordering::Relaxed);
         *core.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         core.foreign.iter().chain(core.table.workers().map(|worker| &worker.shard)).for_each(Shard::open);
         core.driver.open();
@@ -160,6 +174,8 @@ impl Core {
             counters: Counters::default(),
             next_number: AtomicU64::new(1),
             tracing: AtomicBool::new(false),
+            timing: Timing::new(),
+            started: AtomicU64::new(0),
         }
     }
 
@@ -222,6 +238,11 @@ impl Core {
         }
     }
 
+    /// The time since the runtime was built.
+    pub(crate) fn uptime(&self) -> Duration {
+        Duration::from_nanos(real_now().saturating_sub(self.started.load(Ordering::Relaxed)))
+    }
+
     /// The earliest deadline in all shards; NEVER if there is none.
     pub(crate) fn earliest(&self) -> u64 {
         let foreign = self.foreign.iter().map(Shard::next);
@@ -262,14 +283,16 @@ impl Core {
                 Some(local) => local.next_id(),
                 None => self.next_id(),
             };
-            let (runnable, task) = cell(id, name, location, future, WithInfo(schedule));
+            let (runnable, task) = cell(meta(id, name, location), future, WithInfo(schedule));
             match local {
                 Some(local) => {
+                    local.mark_queued(&runnable);
                     local.worker.counters.spawned.bump();
                     local.trace(|| Event::Spawn { id, location });
                     local.push_spawned(runnable.into_raw());
                 }
                 None => {
+                    self.mark_queued(&runnable);
                     self.counters.spawned.bump_shared();
                     self.trace(|| Event::Spawn { id, location });
                     self.inject(runnable.into_raw());
@@ -288,7 +311,8 @@ impl Core {
     ) -> JoinHandle<T> {
         fork::check();
         let id = self.next_id();
-        let (runnable, task) = cell(id, name, location, async move { job() }, WithInfo(schedule_blocking));
+        let meta = meta(id, name, location).of_job();
+        let (runnable, task) = cell(meta, async move { job() }, WithInfo(schedule_blocking));
         self.counters.spawned.bump_shared();
         self.pool.push(self, runnable);
         JoinHandle::new(task)
@@ -311,6 +335,7 @@ impl Core {
         let (runnable, task) = async_task::Builder::new()
             .metadata(meta(id, name, location))
             .spawn_local(move |_| Contained::new(future), schedule);
+        self.mark_queued(&runnable);
         self.counters.spawned.bump_shared();
         self.trace(|| Event::Spawn { id, location });
         (runnable, JoinHandle::new(task))
@@ -345,6 +370,16 @@ impl Core {
     }
 
     // ---- queueing
+
+    /// A task is about to be put into a queue: notes that, and the time.
+    #[inline]
+    pub(crate) fn mark_queued(&self, runnable: &Runnable) {
+        if self.timing.is_on() {
+            histogram::mark_queued(runnable.metadata());
+        } else {
+            runnable.metadata().set_queued(self.coarse_now());
+        }
+    }
 
     /// Puts a task into the injector and sees to it that somebody looks.
     pub(crate) fn inject(&'static self, item: Item) {
@@ -524,6 +559,18 @@ impl Core {
         closed
     }
 
+    /// A lease for somebody who has found the core in its slot. False: it serves no runtime, or one that is shut down.
+    #[cfg(unix)]
+    fn lease_live(&self) -> bool {
+        // Under the lock that `retire` holds.
+        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = matches!(self.phase.load(Ordering::Acquire), OPEN | CLOSING);
+        if live {
+            self.lease();
+        }
+        live
+    }
+
     /// A task that nobody of the runtime knows of has had a turn. If it was the last one of a runtime that has ended, the core
     /// is free.
     #[inline]
@@ -565,58 +612,17 @@ impl Core {
             drop_payload(payload);
         }
     }
-
-    pub(crate) fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
-        self.counters.add_to(&mut sums);
-        for worker in self.table.workers() {
-            worker.counters.add_to(&mut sums);
-        }
-        sums
-    }
-
-    fn reset_counters(&self) {
-        // What was counted so far cancels out in `spawned - finished`; the next runtime's figures begin at zero.
-        let sets = std::iter::once(&self.counters).chain(self.table.workers().map(|worker| &worker.counters));
-        sets.for_each(Counters::reset);
-    }
-
-    pub(crate) fn metrics(&self) -> Metrics {
-        let (active, spare) = self.table.counts();
-        let mut metrics = Metrics {
-            sums: self.sums(),
-            workers: active,
-            parked: self.idle.counts().0,
-            spare,
-            injector_depth: self.injector.len(),
-            armed: 0,
-            fired: 0,
-            timers_cancelled: 0,
-        };
-        for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
-            let (armed, fired, cancelled) = shard.totals();
-            metrics.armed += armed;
-            metrics.fired += fired;
-            metrics.timers_cancelled += cancelled;
-        }
-        metrics
-    }
 }
 
 /// Makes a task's cell.
-fn cell<F, S>(
-    id: Id,
-    name: Option<Box<str>>,
-    location: &'static Location<'static>,
-    future: F,
-    schedule: S,
-) -> (Runnable, async_task::Task<Outcome<F::Output>, Meta>)
+#[inline]
+fn cell<F, S>(meta: Meta, future: F, schedule: S) -> (Runnable, async_task::Task<Outcome<F::Output>, Meta>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: async_task::Schedule<Meta> + Send + Sync + 'static,
 {
-    async_task::Builder::new().metadata(meta(id, name, location)).spawn(move |_| Contained::new(future), schedule)
+    async_task::Builder::new().metadata(meta).spawn(move |_| Contained::new(future), schedule)
 }
 
 #[inline]
@@ -630,18 +636,36 @@ fn extra(name: Option<Box<str>>) -> Box<Extra> {
     Box::new(Extra::new(name, context::with(|cx| cx.inherited().cloned())))
 }
 
+/// The runtimes that are not shut down, one after the other; each stays what it is while it is shown.
+#[cfg(unix)]
+pub(crate) fn each_live(mut show: impl FnMut(&'static Core)) {
+    let slots = SPARE.lock().unwrap_or_else(PoisonError::into_inner).1;
+    for slot in 0..slots {
+        let core = by_slot(slot as u16);
+        if core.lease_live() {
+            show(core);
+            core.release();
+        }
+    }
+}
+
 /// Every task's schedule function. A function without captures, so that async-task need not count references for it.
 fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let core = runnable.metadata().id.core();
     context::with(|cx| match cx.local() {
         Some(local) if local.worker.core.slot == core => {
+            local.mark_queued(&runnable);
             if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
                 local.push_woken(runnable.into_raw());
             }
         }
-        _ => by_slot(core).inject(runnable.into_raw()),
+        _ => {
+            let core = by_slot(core);
+            core.mark_queued(&runnable);
+            core.inject(runnable.into_raw());
+        }
     });
 }
 

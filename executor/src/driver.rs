@@ -112,6 +112,14 @@ impl Driver {
         Ok(poller)
     }
 
+    /// The poller, if it was made.
+    pub(crate) fn existing(&self) -> Option<Arc<Poller>> {
+        match &*self.place() {
+            Place::Made(poller) => Some(poller.clone()),
+            Place::Empty | Place::Closed => None,
+        }
+    }
+
     /// Whether descriptors may be waiting to be looked at.
     #[inline]
     pub(crate) fn has_poller(&self) -> bool {
@@ -137,6 +145,15 @@ impl Driver {
         {
             wait.poller = Some(poller.clone());
         }
+    }
+
+    /// Whether somebody waits for a descriptor.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let poller = match &*self.place() {
+            Place::Made(poller) => poller.clone(),
+            Place::Empty | Place::Closed => return false,
+        };
+        poller.is_awaited()
     }
 
     /// Ends the wait in the poller, or the next one.
@@ -179,6 +196,12 @@ impl Core {
         for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
             while shard.next() <= now && shard.expire(now, ready) {}
         }
+    }
+
+    /// Counts a wait in the poller by a thread that is no worker, or has stepped out.
+    pub(crate) fn count_poller_wait(&self, events: usize) {
+        self.counters.poller_waits.bump_shared();
+        self.counters.poller_events.add_shared(events as u64);
     }
 
     /// The time left until `deadline`: none if it is never.

@@ -20,6 +20,9 @@ mod io;
 // The thread that looks at the workers from outside, and what it finds.
 mod monitor;
 mod stall;
+// The threads that are ours; whether anything can go on at all.
+mod deadlock;
+mod ours;
 // What others want of a worker; what a task may still spend; what a thread is; what time it is.
 mod attention;
 mod budget;
@@ -34,28 +37,44 @@ mod block_on;
 mod local;
 mod pool;
 mod runtime;
-// Counters and trace points.
+// Counters, how long things take, and trace points.
 #[doc(hidden)]
 #[cfg(not(gambol_loom))]
 pub mod bench;
+mod histogram;
 mod metrics;
 mod trace;
+// What the tasks do now, as a table; the same when SIGQUIT comes; what `gambol-top` is told.
+mod dump;
+#[cfg(unix)]
+mod sigquit;
+#[cfg(unix)]
+mod top;
 // Atomics and locks, std's or the model checker's.
 mod sync;
 
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
 pub use clock::Instant;
-pub use context::{current_task, inside_runtime, park, random, task_depth};
+pub use context::{aside, beside, current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
-pub use gambol_netpoll::{AsDescriptor, Direction};
+pub use deadlock::{Deadlock, parked_tasks};
+pub use dump::{Interest, TaskDump, TaskInfo, TaskState};
+pub use gambol_netpoll::{AsDescriptor, Direction, RawDescriptor};
 pub use heritage::{Heritage, look_at_heritage, with_heritage};
+pub use histogram::{Bucket, Histogram};
 pub use io::{Done, Io};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, WorkerMetrics, WorkerState};
+#[doc(hidden)]
+pub use ours::spawn_thread;
 pub use runtime::{
     Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
     spawn_blocking, spawn_local,
 };
+#[cfg(unix)]
+pub use sigquit::dump_on_sigquit;
 pub use sleep::Sleep;
 pub use stall::Stall;
-pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason, TaskInfo};
+pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
+#[cfg(unix)]
+pub use top::TopServer;
 pub use trace::{Event, Tracer};

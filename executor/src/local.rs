@@ -35,6 +35,8 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
+    deadlock::Sleeper,
+    histogram::Turn,
     task::{Id, JoinHandle, Meta, Runnable},
     worker::{Worker, block::NESTED},
 };
@@ -154,8 +156,12 @@ impl Locals {
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
+            let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata(), core.coarse_now())));
             runnable.run();
             drop(in_task);
+            if let Some((times, turn)) = measured {
+                turn.end_shared(times);
+            }
         }
         drop(inside);
         core.reuse_if_over();
@@ -257,11 +263,13 @@ struct Inbox {
     runnables: Mutex<Vec<Runnable>>,
     thread: Thread,
     worker: Option<&'static Worker>,
+    /// The thread, as the search for deadlocks sees it.
+    sleeper: Option<Arc<Sleeper>>,
 }
 
 impl Inbox {
     fn new(worker: Option<&'static Worker>) -> Inbox {
-        Inbox { runnables: Mutex::default(), thread: thread::current(), worker }
+        Inbox { runnables: Mutex::default(), thread: thread::current(), worker, sleeper: Sleeper::own() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Runnable>> {
@@ -278,6 +286,9 @@ impl Inbox {
         let first = runnables.len() == 1;
         drop(runnables);
         if first {
+            if let Some(sleeper) = &self.sleeper {
+                sleeper.call();
+            }
             match self.worker {
                 Some(worker) => worker.core.unpark(worker.index),
                 None => self.thread.unpark(),
@@ -288,6 +299,7 @@ impl Inbox {
 
 /// A local task's schedule function.
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
+    context::core(runnable.metadata().id.core()).mark_queued(&runnable);
     let elsewhere = context::with(|cx| match cx.locals().and_then(|locals| locals.queues.get()) {
         Some(queues) if Arc::ptr_eq(&queues.inbox, inbox) => {
             queues.ready.borrow_mut().push_back(runnable);

@@ -61,7 +61,9 @@ use crate::{
     attention::LOOK,
     clock::{self, NEVER, nanos},
     core::{Core, OPEN},
+    deadlock::{Post, Watcher},
     idle::{NOBODY, Owed, Parker},
+    ours,
     queue::Job,
     stall::{Reported, Stall},
     sync::fence,
@@ -82,6 +84,8 @@ use std::{
 /// See the head of this file.
 pub(crate) struct Monitor {
     watch: Switch,
+    /// What the search for deadlocks shows of this thread.
+    pub(crate) post: Post,
     stop: AtomicBool,
     parker: Parker,
     thread: Mutex<Thread>,
@@ -221,7 +225,8 @@ impl Memory {
         if self.looked < self.hasty_until { HASTE } else { 1 }
     }
 
-    /// Reports stalls that have ended, or have lasted for long. True: one is left to report.
+    /// Reports stalls that have ended, or have lasted for long; not those that were relieved before the threshold, and ended before
+    /// it too. True: one is left to report.
     fn report(&mut self, core: &Core, now: u64) -> bool {
         let mut left = false;
         for (worker, sample) in core.table.workers().zip(&mut self.samples) {
@@ -230,7 +235,9 @@ impl Memory {
                 worker.standing() != Standing::Stuck || worker.pulse.tick.load(Ordering::Relaxed) != sample.tick;
             if ended || now.saturating_sub(found.since) >= LONG_STALL || !self.reported.is_new(found.task) {
                 sample.stall = None;
-                self.reported.report(core, &found.stall(now, ended));
+                if now.saturating_sub(found.since) >= self.threshold {
+                    self.reported.report(core, &found.stall(now, ended));
+                }
             } else {
                 left = true;
             }
@@ -275,6 +282,7 @@ impl Monitor {
     pub(crate) fn new() -> Monitor {
         Monitor {
             watch: Switch::new(),
+            post: Post::default(),
             stop: AtomicBool::new(false),
             parker: Parker::new(),
             thread: Mutex::default(),
@@ -288,7 +296,7 @@ impl Monitor {
         let name = format!("{}-mon", core.config().name);
         // Held until the thread is noted, so that it does not end before that.
         let mut thread = self.thread();
-        match thread::Builder::new().name(name).spawn(move || {
+        match ours::spawn_thread(name, None, move || {
             core.monitor.run(core);
             core.monitor.thread().alive = false;
             core.monitor.gone.notify_all();
@@ -349,6 +357,11 @@ impl Monitor {
         true
     }
 
+    /// Whether there is a thread.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.thread().alive
+    }
+
     fn thread(&self) -> MutexGuard<'_, Thread> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -357,13 +370,19 @@ impl Monitor {
         self.parker.adopt();
         crate::context::set_thread_of(core);
         let mut memory = Memory::new(core);
+        let mut watcher = Watcher::default();
+        watcher.stir(core);
         while !self.stop.load(Ordering::Acquire) {
             if !self.watch.is_on() {
-                self.parker.park(None);
-                // Where everybody stands as it begins.
-                self.sample(core, &mut memory);
+                watcher.sleep(core, &self.parker);
+                if self.watch.is_on() {
+                    // Where everybody stands as it begins.
+                    watcher.stir(core);
+                    self.sample(core, &mut memory);
+                }
                 continue;
             }
+            watcher.stir(core);
             let until = Instant::now() + Duration::from_nanos(memory.pause());
             while !self.stop.load(Ordering::Acquire) {
                 let left = until.saturating_duration_since(Instant::now());
@@ -375,6 +394,9 @@ impl Monitor {
             let quiet = self.sample(core, &mut memory);
             if quiet {
                 self.watch.off(|| !core.is_quiet());
+                if !self.watch.is_on() {
+                    watcher.look(core);
+                }
             }
         }
     }
@@ -466,7 +488,7 @@ impl Monitor {
     fn mark(&self, worker: &'static Worker, held: Held, counts: bool, memory: &mut Memory) -> bool {
         let core = worker.core;
         let sample = &mut memory.samples[usize::from(worker.index)];
-        let found = Found { task: worker.pulse.task(), since: sample.since, asleep: held == Held::Asleep };
+        let found = Found { task: worker.pulse.running(), since: sample.since, asleep: held == Held::Asleep };
         if core.idle.lists(worker.index) || !core.table.mark(worker, sample.tick) {
             return false;
         }
@@ -551,7 +573,7 @@ impl Monitor {
 
 impl Core {
     /// Nothing runs, and nothing waits to be run.
-    fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         let (parked, searching) = self.idle.counts();
         parked == self.table.active()
             && parked > 0

@@ -9,14 +9,17 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
-    task::Runnable,
+    deadlock,
+    metrics::Blocking,
+    ours,
+    task::{Id, Runnable},
     worker::table::call_hook,
 };
 use std::{
     collections::VecDeque,
+    panic::Location,
     ptr,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -34,6 +37,8 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Runnable>,
+    /// One per thread that has a job, in no order.
+    running: Vec<Running>,
     threads: usize,
     idle: usize,
     /// Threads that were notified and have not come yet.
@@ -43,6 +48,24 @@ struct State {
     closed: bool,
 }
 
+/// A job that runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) id: Id,
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) location: &'static Location<'static>,
+    /// When it began, by the runtime's clock. A look at the clock costs a hundredth of the futex call that brings a job to its thread.
+    pub(crate) since: u64,
+}
+
+impl Running {
+    fn new(job: &Runnable, since: u64) -> Running {
+        let meta = job.metadata();
+        let name = meta.extra().and_then(|extra| extra.name.clone());
+        Running { id: meta.id, name, location: meta.location, since }
+    }
+}
+
 impl Pool {
     pub(crate) fn new() -> Pool {
         Pool { state: Mutex::default(), work: Condvar::new(), gone: Condvar::new() }
@@ -50,6 +73,12 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is now.
+    pub(crate) fn figures(&self) -> Blocking {
+        let state = self.lock();
+        Blocking { threads: state.threads, idle: state.idle, queued: state.queue.len() }
     }
 
     /// A new runtime begins.
@@ -73,9 +102,32 @@ impl Pool {
         }
     }
 
+    /// The jobs that run, and how many wait.
+    pub(crate) fn jobs(&self) -> (Vec<Running>, usize) {
+        let mut running = Vec::new();
+        loop {
+            let state = self.lock();
+            if state.running.len() <= running.capacity() {
+                running.extend(state.running.iter().cloned());
+                return (running, state.queue.len());
+            }
+            // Nothing is allocated for all of them under the lock, but for the names of those that have one.
+            let wanted = state.running.len();
+            drop(state);
+            running.reserve(wanted + wanted / 4);
+        }
+    }
+
     /// Whether jobs wait that no thread was found for, though there may be more threads.
     pub(crate) fn wants_thread(&self) -> bool {
         self.lock().stranded
+    }
+
+    /// Whether there is neither a job nor a thread. One that waits for a job is a thread, too: it may end, and with it what is the
+    /// users' in its thread-locals.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.threads == 0 && state.queue.is_empty()
     }
 
     /// Tries again to make a thread, if that has failed.
@@ -91,12 +143,8 @@ impl Pool {
         if state.threads >= config.max_blocking_threads {
             return;
         }
-        let mut builder = thread::Builder::new().name(format!("{}-blk", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
         core.lease();
-        match builder.spawn(move || thread_main(core)) {
+        match ours::spawn_thread(format!("{}-blk", config.name), config.stack_size, move || thread_main(core)) {
             Ok(_) => state.threads += 1,
             Err(_) => {
                 state.stranded = true;
@@ -138,7 +186,9 @@ fn thread_main(core: &'static Core) {
     context::set_thread_of(core);
     call_hook(config.on_thread_start.as_deref());
     let inside = context::enter_foreign(core);
-    while let Some(job) = next_job(&core.pool) {
+    let mut last = None;
+    while let Some(job) = next_job(core, last) {
+        last = Some(job.metadata().id);
         // The waker keeps the cell, and so the metadata, until the guard is gone.
         let waker = job.waker();
         // SAFETY: see above.
@@ -146,17 +196,24 @@ fn thread_main(core: &'static Core) {
         job.run();
         drop(task);
         drop(waker);
+        core.counters.blocking_jobs.bump_shared();
     }
     drop(inside);
     call_hook(config.on_thread_stop.as_deref());
+    deadlock::thread_ends(core);
     core.release();
 }
 
-/// The next job; none: the thread is to end, and is not counted any more.
-fn next_job(pool: &Pool) -> Option<Runnable> {
+/// The next job of a thread that has done `last`; none: the thread is to end, and is not counted any more.
+fn next_job(core: &Core, last: Option<Id>) -> Option<Runnable> {
+    let pool = &core.pool;
     let mut state = pool.lock();
+    if let Some(place) = last.and_then(|last| state.running.iter().position(|running| running.id == last)) {
+        state.running.swap_remove(place);
+    }
     loop {
         if let Some(job) = state.queue.pop_front() {
+            state.running.push(Running::new(&job, core.clock.now()));
             return Some(job);
         }
         if state.closed {

@@ -275,7 +275,11 @@ fn a_hook_that_holds_up_a_new_thread_is_not_reported_as_a_task() {
             .on_thread_start(move || {
                 // The first thread waits for what the second one runs.
                 let told = told.lock().unwrap().take();
-                told.into_iter().for_each(|told: mpsc::Receiver<()>| told.recv().unwrap());
+                told.into_iter().for_each(|told: mpsc::Receiver<()>| {
+                    told.recv().unwrap();
+                    // What is shorter than the threshold is not reported.
+                    thread::sleep(Duration::from_millis(20));
+                });
             })
             .on_stall(move |stall| report.lock().unwrap().send(stall.clone()).unwrap())
             .build()

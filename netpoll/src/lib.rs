@@ -38,4 +38,4 @@ pub mod model;
 pub use platform::{AsDescriptor, Descriptor, RawDescriptor, raw};
 pub use poller::{Events, Missing, Poller};
 pub use readiness::{Direction, Ready};
-pub use source::{Gone, Source};
+pub use source::{Enrolment, Gone, Source};

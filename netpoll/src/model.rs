@@ -10,7 +10,7 @@ use crate::source::Source;
 
 /// A source that no kernel knows.
 pub fn source() -> Source {
-    Source::new(0, road::Arm::detached())
+    Source::new(0, crate::platform::RawDescriptor::default(), road::Arm::detached())
 }
 
 /// Delivers an event: readable, with the end if `closed`.

@@ -17,9 +17,9 @@ use std::io;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::platform::{Descriptor, road};
+use crate::platform::{Descriptor, raw, road};
 use crate::readiness::Retirement;
-use crate::source::{Gone, Source};
+use crate::source::{Enrolment, Gone, Source};
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError};
 use crate::table::Table;
 
@@ -32,6 +32,9 @@ pub struct Poller {
     /// How many sources the table has. Written under its lock, read by anybody.
     len: AtomicUsize,
 }
+
+/// Sources that are looked at under one hold of the table.
+const PAGE: usize = 256;
 
 /// The caller's buffer for one [`wait`](Poller::wait).
 pub struct Events(road::Events);
@@ -80,7 +83,7 @@ impl Poller {
         let arm = self.road.arm(descriptor);
         let inserted = {
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            let inserted = table.insert(|key| Arc::new(Source::new(key, arm)));
+            let inserted = table.insert(|key| Arc::new(Source::new(key, raw(descriptor), arm)));
             self.publish(&table);
             inserted
         };
@@ -176,6 +179,26 @@ impl Poller {
         }
     }
 
+    /// Who waits for which descriptor now. Who comes or goes meanwhile may be missing; and while sources come or go, so may
+    /// others.
+    ///
+    /// The table is held for 256 sources at a time, and each source for a moment. To come to its page takes half a nanosecond for each
+    /// source before it, so who waits on the poller is held up for some microseconds, and for 50 µs by the last of 100,000.
+    pub fn waiting(&self) -> Vec<Enrolment> {
+        let (mut list, mut page, mut seen) = (Vec::new(), Vec::with_capacity(PAGE), 0);
+        loop {
+            self.table.lock().unwrap_or_else(PoisonError::into_inner).page(seen, &mut page);
+            seen += page.len();
+            let last = page.len() < PAGE;
+            page.iter().for_each(|source: &Arc<Source>| source.list_waiting(&mut list));
+            // A source that was deregistered meanwhile ends here, with no lock held.
+            page.clear();
+            if last {
+                return list;
+            }
+        }
+    }
+
     /// How many descriptors are registered. One relaxed load.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
@@ -184,6 +207,12 @@ impl Poller {
     /// Whether no descriptor is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether somebody waits for a descriptor. Also true while a waker stands here whose future was dropped. Looks at the sources one
+    /// after the other, under the table's lock, until it finds one who waits.
+    pub fn is_awaited(&self) -> bool {
+        !self.is_empty() && self.table.lock().unwrap_or_else(PoisonError::into_inner).sources().any(Source::is_awaited)
     }
 
     /// Whether an event is reported once, when it happens (epoll, kqueue), or a waiter has to arm the descriptor by a system

@@ -39,9 +39,14 @@ impl Waiters {
     }
 
     pub(crate) fn contains(&self, direction: Direction, waker: &Waker) -> bool {
+        self.iter(direction).any(|waiting| waiting.will_wake(waker))
+    }
+
+    /// Who waits in a direction.
+    pub(crate) fn iter(&self, direction: Direction) -> impl Iterator<Item = &Waker> {
         let index = direction.index();
-        let rest = self.rest.iter().flat_map(|rest| &rest[index]);
-        self.first[index].iter().chain(rest).any(|waiting| waiting.will_wake(waker))
+        let rest = self.rest.iter().flat_map(move |rest| &rest[index]);
+        self.first[index].iter().chain(rest)
     }
 
     pub(crate) fn push(&mut self, direction: Direction, waker: Waker) {

@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use common::{Rig, flag};
@@ -31,14 +32,22 @@ fn ten_thousand_descriptors_are_all_told_and_all_forgotten() {
     let ios: Vec<_> = (0..many).map(|_| rig.add(one.try_clone().unwrap())).collect();
     assert_eq!(rig.poller.len(), many);
     rig.settle();
+    assert_eq!(rig.poller.waiting(), []);
+    let mut enrolled = Vec::new();
     let flags: Vec<_> = ios
         .iter()
         .map(|io| {
             let (flag, waker) = flag();
             assert!(io.is_pending(Direction::Read, &waker));
+            enrolled.push((waker.data().addr(), io.inner.as_raw_fd(), Direction::Read));
             flag
         })
         .collect();
+    let mut waiting: Vec<_> =
+        rig.poller.waiting().into_iter().map(|it| (it.waker, it.descriptor, it.direction)).collect();
+    waiting.sort_unstable_by_key(|&(_, descriptor, _)| descriptor);
+    enrolled.sort_unstable_by_key(|&(_, descriptor, _)| descriptor);
+    assert!(waiting == enrolled, "who waits is not who is told to wait");
     other.write_all(b"x").unwrap();
     rig.until(|| flags.iter().all(|flag| flag.woken() == 1));
     drop(ios);

@@ -5,6 +5,7 @@
 
 use super::{
     claim::Claim,
+    ends::{self, Side},
     error::SendError,
     line::{Arm as InLine, Left, Place, Waiter},
     recv::Receiving,
@@ -74,6 +75,9 @@ impl<T> Arm for ReceiveArm<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>, how: How) -> Look<Option<T>> {
         let Receiving { channel, place } = &mut self.get_mut().receiving;
+        if ends::on() {
+            ends::used(channel, Side::Receivers);
+        }
         if !channel.word().may(word::RECEIVABLE) {
             return Look::Waits;
         }
@@ -191,6 +195,9 @@ impl<T, V: BorrowMut<Option<T>>> Arm for SendArm<'_, T, V> {
         }
         let Sending { channel, value, place } = &mut this.sending;
         let channel = *channel;
+        if ends::on() {
+            ends::used(channel, Side::Senders);
+        }
         // Here, where no lock is held.
         assert!(place.is_some() || (*value).borrow_mut().is_some(), "{NO_VALUE}");
         let meets = channel.capacity() == Some(0) && channel.word().may(word::AWAITED);

@@ -48,6 +48,11 @@ impl Place {
     /// A number that is no place's.
     pub(crate) const NONE: u32 = NONE;
 
+    /// Which one it is.
+    pub(crate) fn number(&self) -> u32 {
+        self.0
+    }
+
     pub(crate) fn into_raw(self) -> u32 {
         self.0
     }

@@ -69,6 +69,10 @@ pub(crate) use word::Word;
 // On plain threads.
 mod blocking;
 
+// Who uses which end, when that is asked for.
+mod ends;
+pub use ends::{LeakHint, leak_hints, watch_ends};
+
 // What can go wrong.
 mod error;
 pub use error::{RecvError, SendError, TryRecvError, TrySendError};
@@ -122,5 +126,6 @@ pub(crate) fn fed<T, S: Send + 'static>(capacity: usize, make: impl FnOnce(Sende
 
 fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared::new(capacity));
+    ends::made(&shared);
     (Sender::new(shared.clone()), Receiver::new(shared))
 }

@@ -2,6 +2,7 @@
 
 use super::{
     blocking,
+    ends::{self, Side, Stood},
     error::TryRecvError,
     line::Place,
     recv::{self, Receiving},
@@ -56,6 +57,9 @@ impl<T> Receiver<T> {
     ///
     /// [`Empty`](TryRecvError::Empty): there is none at this time. [`Closed`](TryRecvError::Closed): there will be none, the channel is closed.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        if ends::on() {
+            ends::used(&self.shared, Side::Receivers);
+        }
         self.shared.try_receive()
     }
 
@@ -110,6 +114,9 @@ impl<T> Receiver<T> {
 
     /// A handle that does not keep the channel open.
     pub fn downgrade(&self) -> WeakReceiver<T> {
+        if ends::on() {
+            ends::downgraded(&self.shared);
+        }
         WeakReceiver { shared: self.shared.clone() }
     }
 
@@ -117,6 +124,9 @@ impl<T> Receiver<T> {
     fn leave(&self) {
         // Relaxed: whoever gets the number has the place to himself, and what it stands for is under the lock.
         if let Some(place) = Place::from_raw(self.place.swap(Place::NONE, Ordering::Relaxed)) {
+            if ends::on() {
+                Stood::at(Some(&place)).stands(&self.shared, ends::Line::Receive, None);
+            }
             self.shared.leave_receivers(place);
         }
     }
@@ -126,6 +136,9 @@ impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         // Relaxed: it is not zero while we are here.
         self.shared.receivers.fetch_add(1, Ordering::Relaxed);
+        if ends::on() {
+            ends::cloned(&self.shared);
+        }
         Receiver::new(self.shared.clone())
     }
 }
@@ -145,6 +158,9 @@ impl<T> Drop for Goes<'_, T> {
     fn drop(&mut self) {
         if self.0.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.close_and_empty();
+        }
+        if ends::on() {
+            ends::dropped(self.0, Side::Receivers);
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The future of one receive.
 
-use super::{line::Place, shared::Shared};
+use super::{
+    ends::{self, Side, Stood},
+    line::Place,
+    shared::Shared,
+};
 use gambol_executor::{Reason, park, spend};
 use std::{
     fmt,
@@ -33,11 +37,21 @@ impl<T> Future for Receiving<'_, T> {
 #[inline]
 pub(super) fn poll<T>(channel: &Shared<T>, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<Option<T>> {
     let spent = ready!(spend(cx));
-    let polled = channel.poll_receive(place, cx);
+    let polled = if ends::on() { poll_noted(channel, place, cx) } else { channel.poll_receive(place, cx) };
     if polled.is_pending() {
         spent.refund();
         park(Reason::ChanRecv);
     }
+    polled
+}
+
+/// Notes who receives.
+#[cold]
+fn poll_noted<T>(channel: &Shared<T>, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    ends::used(channel, Side::Receivers);
+    let stood = Stood::at(place.as_ref());
+    let polled = channel.poll_receive(place, cx);
+    stood.stands(channel, ends::Line::Receive, place.as_ref());
     polled
 }
 
@@ -46,6 +60,9 @@ impl<T> Receiving<'_, T> {
     #[inline]
     pub(super) fn leave(&mut self) {
         if let Some(place) = self.place.take() {
+            if ends::on() {
+                Stood::at(Some(&place)).stands(self.channel, ends::Line::Receive, None);
+            }
             self.channel.leave_receivers(place);
         }
     }

@@ -1,6 +1,11 @@
 //! The future of one send.
 
-use super::{error::SendError, line::Place, shared::Shared};
+use super::{
+    ends::{self, Side, Stood},
+    error::SendError,
+    line::Place,
+    shared::Shared,
+};
 use gambol_executor::{Reason, park, spend};
 use std::{
     borrow::BorrowMut,
@@ -40,7 +45,7 @@ impl<T, V: BorrowMut<Option<T>>> Future for Sending<'_, T, V> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let spent = ready!(spend(cx));
-        match this.channel.poll_send(this.value.borrow_mut(), &mut this.place, cx) {
+        match poll(this.channel, this.value.borrow_mut(), &mut this.place, cx) {
             Poll::Ready(sent) => Poll::Ready(sent.map_err(SendError)),
             Poll::Pending => {
                 spent.refund();
@@ -51,11 +56,40 @@ impl<T, V: BorrowMut<Option<T>>> Future for Sending<'_, T, V> {
     }
 }
 
+/// As the future does it, for a value and a place that stand elsewhere.
+#[inline]
+pub(super) fn poll<T>(
+    channel: &Shared<T>,
+    value: &mut Option<T>,
+    place: &mut Option<Place>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), T>> {
+    if ends::on() { poll_noted(channel, value, place, cx) } else { channel.poll_send(value, place, cx) }
+}
+
+/// Notes who sends.
+#[cold]
+fn poll_noted<T>(
+    channel: &Shared<T>,
+    value: &mut Option<T>,
+    place: &mut Option<Place>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), T>> {
+    ends::used(channel, Side::Senders);
+    let stood = Stood::at(place.as_ref());
+    let polled = channel.poll_send(value, place, cx);
+    stood.stands(channel, ends::Line::Send, place.as_ref());
+    polled
+}
+
 impl<T, V: BorrowMut<Option<T>>> Sending<'_, T, V> {
     /// Leaves the line, if it stands there, and takes the value with it.
     #[inline]
     pub(super) fn leave(&mut self) {
         if let Some(place) = self.place.take() {
+            if ends::on() {
+                Stood::at(Some(&place)).stands(self.channel, ends::Line::Send, None);
+            }
             self.channel.leave_senders(place, self.value.borrow_mut());
         }
     }

@@ -2,10 +2,11 @@
 
 use super::{
     blocking,
+    ends::{self, Side, Stood},
     error::{SendError, TrySendError},
     line::Place,
     receiver::Receiver,
-    send::Sending,
+    send::{self, Sending},
     shared::Shared,
     sync::Ordering,
 };
@@ -93,6 +94,9 @@ impl<T> Sender<T> {
     /// [`Full`](TrySendError::Full): there is no room; in an unbuffered channel, no receiver waits. [`Closed`](TrySendError::Closed): the
     /// channel is closed. The value comes back.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        if ends::on() {
+            ends::used(&self.shared, Side::Senders);
+        }
         self.shared.try_send(value)
     }
 
@@ -165,6 +169,9 @@ impl<T> Sender<T> {
 
     /// A handle that does not keep the channel open.
     pub fn downgrade(&self) -> WeakSender<T> {
+        if ends::on() {
+            ends::downgraded(&self.shared);
+        }
         WeakSender { shared: self.shared.clone() }
     }
 
@@ -172,6 +179,9 @@ impl<T> Sender<T> {
     /// closed.
     pub fn subscribe(&self) -> Receiver<T> {
         self.shared.receivers.fetch_add(1, Ordering::Relaxed);
+        if ends::on() {
+            ends::cloned(&self.shared);
+        }
         Receiver::new(self.shared.clone())
     }
 
@@ -184,6 +194,9 @@ impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
         // Relaxed: it is not zero while we are here.
         self.shared.senders.fetch_add(1, Ordering::Relaxed);
+        if ends::on() {
+            ends::cloned(&self.shared);
+        }
         Sender::new(self.shared.clone())
     }
 }
@@ -196,6 +209,9 @@ impl<T> Drop for Sender<T> {
         if let Some(pending) = &mut pending
             && let Some(place) = pending.place.take()
         {
+            if ends::on() {
+                Stood::at(Some(&place)).stands(&self.shared, ends::Line::Send, None);
+            }
             self.shared.leave_senders(place, &mut pending.value);
         }
     }
@@ -209,6 +225,9 @@ impl<T> Drop for Goes<'_, T> {
         // AcqRel is not needed for the values, which travel under the lock; it is for those who read the count alone.
         if self.0.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.close();
+        }
+        if ends::on() {
+            ends::dropped(self.0, Side::Senders);
         }
     }
 }
@@ -230,6 +249,9 @@ impl<T> Sink<T> for Sender<T> {
 
     fn start_send(mut self: Pin<&mut Self>, value: T) -> Result<(), SendError<T>> {
         assert!(self.pending().is_none(), "poll_ready comes before start_send");
+        if ends::on() {
+            ends::used(&self.shared, Side::Senders);
+        }
         match self.shared.send_if_room(value) {
             Ok(()) => {}
             Err(TrySendError::Full(value)) => {
@@ -246,7 +268,7 @@ impl<T> Sink<T> for Sender<T> {
         let shared = &this.shared;
         let slot = this.pending.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(pending) = slot else { return Poll::Ready(Ok(())) };
-        match shared.poll_send(&mut pending.value, &mut pending.place, cx) {
+        match send::poll(shared, &mut pending.value, &mut pending.place, cx) {
             Poll::Ready(sent) => {
                 *slot = None;
                 Poll::Ready(sent.map_err(SendError))
@@ -308,7 +330,12 @@ impl<T> Future for Closed<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let spent = ready!(spend(cx));
+        let stood = Stood::at(this.place.as_ref());
         let polled = this.channel.poll_closed(&mut this.place, cx);
+        if ends::on() {
+            ends::used(this.channel, Side::Senders);
+            stood.stands(this.channel, ends::Line::Closed, this.place.as_ref());
+        }
         if polled.is_pending() {
             spent.refund();
             park(Reason::ChanSend);
@@ -320,6 +347,9 @@ impl<T> Future for Closed<'_, T> {
 impl<T> Drop for Closed<'_, T> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
+            if ends::on() {
+                Stood::at(Some(&place)).stands(self.channel, ends::Line::Closed, None);
+            }
             self.channel.leave_watchers(place);
         }
     }

@@ -35,6 +35,7 @@
 
 use super::{
     attached::Attached,
+    ends,
     error::{TryRecvError, TrySendError},
     line::{Found, Left, Line, Place, Waiter},
     patience::{Patience, Patient},
@@ -563,6 +564,9 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         if let Some(patience) = self.patience.get() {
             patience.end();
+        }
+        if ends::on() {
+            ends::ended(self);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loop around accept(2), for listeners of all families.
 
 use super::{back_off::BackOff, platform::is_of_the_connection};
-use gambol_executor::{AsDescriptor, Direction, Done, Io, Reason, Sleep};
+use gambol_executor::{AsDescriptor, Direction, Done, Io, Reason, Sleep, park};
 use std::{
     io,
     pin::Pin,
@@ -42,7 +42,11 @@ impl<L: AsDescriptor> Acceptor<L> {
     ) -> Poll<io::Result<C>> {
         loop {
             if let Some(sleep) = wait {
-                ready!(Pin::new(sleep).poll(cx));
+                if Pin::new(sleep).poll(cx).is_pending() {
+                    // Not "sleep", which is only how it waits.
+                    park(Reason::Accept);
+                    return Poll::Pending;
+                }
                 *wait = None;
             }
             if let Some(until) = self.back_off.until() {

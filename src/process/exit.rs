@@ -18,7 +18,7 @@
 //! the same number.
 
 use crate::signal::{self, Signal, SignalKind};
-use gambol_executor::{Direction, Done, Io, Reason, spend};
+use gambol_executor::{Direction, Done, Io, Reason, park, spend};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -99,12 +99,19 @@ impl Exit {
                 Poll::Ready(ready.ok().and(ended))
             }
             Exit::Signal(signal) => {
-                while ready!(signal.poll_recv(cx)).is_some() {
+                loop {
+                    let Poll::Ready(received) = signal.poll_recv(cx) else {
+                        // Not "signal", which is only how it waits.
+                        park(Reason::Process);
+                        return Poll::Pending;
+                    };
+                    if received.is_none() {
+                        return Poll::Ready(None);
+                    }
                     if let Some(result) = child.try_wait().transpose() {
                         return Poll::Ready(Some(result));
                     }
                 }
-                Poll::Ready(None)
             }
         }
     }

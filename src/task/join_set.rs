@@ -6,7 +6,7 @@
 
 use super::{AbortHandle, Builder, Id, JoinError, JoinHandle};
 use futures_util::{Stream, stream::FuturesUnordered};
-use gambol_executor::{Handle, unconstrained};
+use gambol_executor::{Handle, Reason, aside, park, unconstrained};
 use std::{
     fmt,
     future::poll_fn,
@@ -138,7 +138,7 @@ impl<T> JoinSet<T> {
     pub fn try_join_next_with_id(&mut self) -> Option<(Id, Result<T, JoinError>)> {
         // Nobody is to be woken: this set cannot be awaited at the same time.
         let mut cx = Context::from_waker(Waker::noop());
-        match unconstrained(|| self.poll_join_next_with_id(&mut cx)) {
+        match aside(|| unconstrained(|| self.poll_join_next_with_id(&mut cx))) {
             Poll::Ready(next) => next,
             Poll::Pending => None,
         }
@@ -151,7 +151,12 @@ impl<T> JoinSet<T> {
 
     /// As [`poll_join_next`](Self::poll_join_next), with the task's id.
     pub fn poll_join_next_with_id(&mut self, cx: &mut Context<'_>) -> Poll<Option<(Id, Result<T, JoinError>)>> {
-        Pin::new(&mut self.handles).poll_next(cx)
+        let polled = Pin::new(&mut self.handles).poll_next(cx);
+        if polled.is_pending() {
+            // Handles that were not woken are not polled, and say nothing.
+            park(Reason::Join);
+        }
+        polled
     }
 
     /// Waits for all; their outcomes in the order in which they ended. Dropped half-way, it aborts what is left.

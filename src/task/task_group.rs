@@ -15,9 +15,9 @@ use crate::{
     sync::{Wait, WaitGroup, WaitGroupWorker},
 };
 use gambol_executor::{
-    Heritage,
+    Heritage, Reason,
     named::{self, Particulars},
-    with_heritage,
+    park, with_heritage,
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -27,7 +27,7 @@ use std::{
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{self, Poll, ready},
+    task::{self, Poll},
 };
 
 /// Tasks of which the first error cancels the rest. Dropping it aborts those that have not ended; a failure that nobody has
@@ -375,7 +375,10 @@ impl<E> Future for WaitAll<'_, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<(), E>> {
         let this = self.project();
-        ready!(this.wait.poll(cx));
+        if this.wait.poll(cx).is_pending() {
+            park(Reason::Join);
+            return Poll::Pending;
+        }
         let failure = this.shared.lock().failure.take();
         match failure {
             None => Poll::Ready(Ok(())),

@@ -16,7 +16,7 @@
 //! is called. The drop leaves word under the lock, so that the next time is not set: there would be nobody to take it out.
 
 use super::{Instant, Sleep};
-use gambol_executor::unconstrained;
+use gambol_executor::{aside, unconstrained};
 use std::{
     fmt,
     pin::Pin,
@@ -113,7 +113,8 @@ impl Bell {
     fn poll(self: &Arc<Self>, state: &mut State) -> Poll<()> {
         let Some(sleep) = &mut state.sleep else { return Poll::Pending };
         let waker = Waker::from(self.clone());
-        let polled = unconstrained(|| Pin::new(sleep).poll(&mut Context::from_waker(&waker)));
+        // The task that runs here does not sleep.
+        let polled = aside(|| unconstrained(|| Pin::new(sleep).poll(&mut Context::from_waker(&waker))));
         if polled.is_ready() {
             state.sleep = None;
         }

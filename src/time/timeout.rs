@@ -1,7 +1,7 @@
 //! An end for a future that takes too long.
 
 use super::{Duration, Instant, Sleep};
-use gambol_executor::has_remaining;
+use gambol_executor::{beside, has_remaining};
 use pin_project_lite::pin_project;
 use std::{
     error::Error,
@@ -60,7 +60,8 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        if Pin::new(&mut *this.sleep).poll(cx).is_ready() {
+        // What the task waits for is the future's to say.
+        if beside(|| Pin::new(&mut *this.sleep).poll(cx)).is_ready() {
             return Poll::Ready(Err(Elapsed(())));
         }
         // A future that uses up the budget at every turn would leave none for the sleep, and so have no end.

@@ -1,4 +1,4 @@
-//! gambol: a runtime of its own with n workers and all else as it comes.
+//! gambol: a runtime of its own with n workers and all else as it comes, but for the watch over stalls, which may be off.
 //!
 //! Workloads run in a spawned task, as for the others: a future in `block_on` is polled on the calling thread.
 
@@ -12,8 +12,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The runtime; dropping it cancels its tasks and joins its workers.
-pub struct Gambol(gambol::runtime::Runtime);
+/// The runtime; dropping it cancels its tasks and joins its workers. `WATCHED`: stalls are looked for, as by default.
+pub struct Gambol<const WATCHED: bool = true>(gambol::runtime::Runtime);
 
 /// A `JoinHandle` whose task must not fail.
 pub struct Join<T>(JoinHandle<T>);
@@ -26,11 +26,15 @@ impl<T: Send + 'static> Future for Join<T> {
     }
 }
 
-impl Tasks for Gambol {
+impl<const WATCHED: bool> Tasks for Gambol<WATCHED> {
     type Join<T: Send + 'static> = Join<T>;
 
     fn start(workers: usize) -> Self {
-        Gambol(gambol::runtime::Runtime::builder().workers(workers).build().expect("gambol starts"))
+        let mut builder = gambol::runtime::Runtime::builder().workers(workers);
+        if !WATCHED {
+            builder = builder.stall_threshold(Duration::MAX);
+        }
+        Gambol(builder.build().expect("gambol starts"))
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -52,7 +56,7 @@ impl Tasks for Gambol {
     }
 }
 
-impl Runtime for Gambol {
+impl<const WATCHED: bool> Runtime for Gambol<WATCHED> {
     type Listener = TcpListener;
 
     fn spawn_detached<F>(future: F)

@@ -126,6 +126,11 @@ impl Idle {
         lock(&self.list).contains(&worker)
     }
 
+    /// Shows all who are on the list.
+    pub(crate) fn look(&self, see: impl FnMut(u16)) {
+        lock(&self.list).iter().copied().for_each(see);
+    }
+
     /// Takes a worker off the list that has seen work in its last look, and counts it as searching, whoever took it off.
     ///
     /// It may have searched before, and publishers have relied on that. If it went on as busy, what it does not take itself

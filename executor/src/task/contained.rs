@@ -3,8 +3,8 @@
 //! Plain async-task aborts the process when the drop of a future, of an output that nobody takes, or of a panic's payload
 //! panics. [`Contained`] and [`Outcome`] catch all of these, and the panic in poll. Neither adds a byte to the cell.
 //!
-//! Per poll this costs two loads from the metadata's line (cancelled? has it something rare: an abort cell, a heritage?) and
-//! no read-modify-write. At the first Pending the task enters the registry.
+//! Per poll this costs two loads from the metadata's line (cancelled? has it something rare: an abort cell, a heritage?), one more
+//! at a Pending (has a leaf said what it waits for?), and no read-modify-write. At the first Pending the task enters the registry.
 
 use super::{Extra, JoinError, Meta};
 use crate::context;
@@ -60,6 +60,7 @@ impl<F: Future> Future for Contained<F> {
         match contain(|| future.poll(cx)) {
             Ok(Poll::Ready(output)) => Poll::Ready(Outcome::new(Ok(output))),
             Ok(Poll::Pending) => {
+                meta.break_silence();
                 if meta.index().is_none() && meta.registered(context::register(cx.waker())) {
                     return Poll::Ready(cancelled(meta));
                 }

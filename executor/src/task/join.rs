@@ -87,7 +87,7 @@ impl<T> Future for JoinHandle<T> {
             Poll::Ready(outcome) => Poll::Ready(outcome.into_result()),
             Poll::Pending => {
                 spent.refund();
-                context::park(Reason::Join);
+                context::park(if self.task.metadata().is_job() { Reason::Blocking } else { Reason::Join });
                 Poll::Pending
             }
         }

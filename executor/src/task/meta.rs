@@ -1,6 +1,6 @@
 //! The metadata of a task: 32 bytes beside its state in the cell.
 
-use super::{AbortCell, Reason, contained::drop_contained};
+use super::{AbortCell, Reason, contained::drop_contained, wait};
 use crate::heritage::Heritage;
 use std::{
     cell::UnsafeCell,
@@ -28,13 +28,15 @@ impl Id {
         (self.0.get() >> 48) as u16
     }
 
-    pub(crate) fn to_u64(self) -> u64 {
+    /// The id as a word that is never 0.
+    #[inline]
+    pub(crate) fn to_raw(self) -> u64 {
         self.0.get()
     }
 
-    /// None for 0.
-    pub(crate) fn from_u64(id: u64) -> Option<Id> {
-        NonZeroU64::new(id).map(Id)
+    /// The id of such a word; none for 0.
+    pub(crate) fn from_raw(raw: u64) -> Option<Id> {
+        NonZeroU64::new(raw).map(Id)
     }
 }
 
@@ -52,6 +54,10 @@ impl fmt::Debug for Id {
 
 /// `Meta::home`: the task is to end. Set by whoever aborts it or shuts the runtime down; never cleared.
 const CANCELLED: u32 = 1 << 31;
+/// `Meta::home`: it is a job of the blocking pool, never Pending and so never in the registry. Set when it is made.
+const JOB: u32 = 1 << 30;
+/// The rest of `Meta::home`.
+const PLACE: u32 = JOB - 1;
 
 /// See the head of this file.
 pub(crate) struct Meta {
@@ -61,9 +67,10 @@ pub(crate) struct Meta {
     pub(crate) location: &'static Location<'static>,
     /// What few tasks have. Null until somebody needs it, then set once; freed with the cell.
     extra: AtomicPtr<Extra>,
-    /// What it waits for (`wait.rs`). Written by the task itself, read by anyone.
+    /// What it waits for, or since when it is queued (`wait.rs`). Written by the task itself and by who schedules it, never by
+    /// two at once; read by anyone.
     wait: AtomicU32,
-    /// Bit 31 CANCELLED. Bits 0..31 the registry's index plus one: set by the task at its first Pending, cleared by
+    /// Bit 31 CANCELLED. Bit 30 JOB. Bits 0..30 the registry's index plus one: set by the task at its first Pending, cleared by
     /// whoever drops its future. All changes are read-modify-writes, so that an abort and a first Pending that meet
     /// see each other.
     home: AtomicU32,
@@ -82,11 +89,22 @@ impl Meta {
         }
     }
 
+    /// It is a job of the blocking pool.
+    pub(crate) fn of_job(mut self) -> Meta {
+        *self.home.get_mut() |= JOB;
+        self
+    }
+
+    /// Whether it is a job of the blocking pool.
+    pub(crate) fn is_job(&self) -> bool {
+        self.home.load(Ordering::Relaxed) & JOB != 0
+    }
+
     /// Sets the cancel bit. Returns the registry's index, if the task is in it and so may have to be woken.
     #[must_use]
     pub(crate) fn cancel(&self) -> Option<u32> {
         // AcqRel: what the canceller did before is seen by the task that reads the bit in `registered`.
-        (self.home.fetch_or(CANCELLED, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+        (self.home.fetch_or(CANCELLED, Ordering::AcqRel) & PLACE).checked_sub(1)
     }
 
     /// Whether the task is to end.
@@ -98,12 +116,12 @@ impl Meta {
     /// The registry's index, once the task is in it.
     #[inline]
     pub(crate) fn index(&self) -> Option<u32> {
-        (self.home.load(Ordering::Relaxed) & !CANCELLED).checked_sub(1)
+        (self.home.load(Ordering::Relaxed) & PLACE).checked_sub(1)
     }
 
     /// As `index`, ordered against `registered` and `unregister`: whoever of two comes second sees what the other did before.
     pub(crate) fn index_ordered(&self) -> Option<u32> {
-        (self.home.fetch_or(0, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+        (self.home.fetch_or(0, Ordering::AcqRel) & PLACE).checked_sub(1)
     }
 
     /// The task is in the registry. Returns true if it was cancelled before: then nobody will wake it for that.
@@ -115,7 +133,7 @@ impl Meta {
     /// The task leaves the registry.
     pub(crate) fn unregister(&self) -> Option<u32> {
         self.index()?;
-        (self.home.fetch_and(CANCELLED, Ordering::AcqRel) & !CANCELLED).checked_sub(1)
+        (self.home.fetch_and(!PLACE, Ordering::AcqRel) & PLACE).checked_sub(1)
     }
 
     #[inline]
@@ -123,8 +141,46 @@ impl Meta {
         self.wait.store(reason.pack(coarse), Ordering::Relaxed);
     }
 
-    pub(crate) fn wait(&self) -> (Reason, u32) {
-        Reason::unpack(self.wait.load(Ordering::Relaxed))
+    /// The task is queued, or about to be.
+    ///
+    /// To be called by whoever runs async-task's schedule function, who is alone with the word: that function is called by the waker
+    /// that has set the state's SCHEDULED bit while the task was not RUNNING, or by the task's own thread at the end of its turn if
+    /// it was woken meanwhile. In both cases nobody runs it before the function has queued it, and no second waker gets there.
+    /// What the last turn wrote is ordered before by the read-modify-writes of that state.
+    #[inline]
+    pub(crate) fn set_queued(&self, coarse: u32) {
+        self.wait.store(wait::queued(coarse), Ordering::Relaxed);
+    }
+
+    /// The task returns Pending: if no leaf has said anything, it waits for something unknown, and since it was queued. The
+    /// time is a turn too early, and costs nothing.
+    #[inline]
+    pub(crate) fn break_silence(&self) {
+        let word = self.wait.load(Ordering::Relaxed);
+        if wait::is_queued(word) {
+            self.wait.store(word | Reason::Unknown.pack(0), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether no leaf has said anything since the task was queued.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        wait::is_queued(self.wait.load(Ordering::Relaxed))
+    }
+
+    /// What it waits for, and since when; no reason: it is queued or runs, and was queued then. In coarse units.
+    pub(crate) fn wait(&self) -> (Option<Reason>, u32) {
+        wait::unpack(self.wait.load(Ordering::Relaxed))
+    }
+
+    /// The word as it is, to be put back by the task itself.
+    pub(crate) fn wait_word(&self) -> u32 {
+        self.wait.load(Ordering::Relaxed)
+    }
+
+    /// Puts back what `wait_word` has given.
+    pub(crate) fn set_wait_word(&self, word: u32) {
+        self.wait.store(word, Ordering::Relaxed);
     }
 
     /// What few tasks have, if this one has it.

@@ -23,22 +23,8 @@ pub use wait::Reason;
 pub(crate) use abort::AbortCell;
 pub(crate) use contained::{Contained, Outcome, contain};
 pub(crate) use meta::{Extra, Meta};
-pub(crate) use registry::{Owned, Registry};
+pub(crate) use registry::{Owned, PAGE, Registry};
+pub(crate) use wait::TIME_MASK;
 
 /// A task that is to run.
 pub(crate) type Runnable = async_task::Runnable<Meta>;
-
-/// What is known of a parked task, at one moment.
-#[derive(Clone, Debug)]
-pub struct TaskInfo {
-    /// The task.
-    pub id: Id,
-    /// Its name, if it was given one.
-    pub name: Option<String>,
-    /// What it waits for.
-    pub wait: Reason,
-    /// For how long, in steps of 17 ms, modulo 13 days.
-    pub since: std::time::Duration,
-    /// Where it was spawned.
-    pub location: &'static std::panic::Location<'static>,
-}

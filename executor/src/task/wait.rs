@@ -1,17 +1,34 @@
-//! What a task waits for, and since when: one word in its metadata, written by the leaf that returns Pending.
+//! What a task waits for, and since when: one word in its metadata.
 //!
 //! Bits 0..6 the reason, bits 6..32 the time in units of 17 ms on the runtime's coarse clock, which the monitor and the
 //! workers' own clock reads keep; 26 bits come round after 13 days, so an age is right modulo 13 days.
+//!
+//! ```text
+//! 0          queued since then, and nothing was said since: written by the schedule function (`core.rs`)
+//! a reason   parked since then: written by the leaf that returns Pending
+//! ```
+//!
+//! A task that returns Pending while the word still says that it is queued was parked by a future that is not gambol's: then its
+//! container says [`Reason::Unknown`], and leaves the time. So a reason is never older than the turn in which the task was parked.
+//! That the word of the queued has no reason, and that `Unknown` is one bit, makes it three instructions for each wake and three
+//! for each Pending.
+//!
+//! In a runtime that measures how long tasks wait for their turn (`histogram.rs`) the time of a task that stands in a queue is in
+//! microseconds, until its turn begins.
 
 use std::fmt;
+
+/// What there is of a time in the word.
+pub(crate) const TIME_MASK: u32 = u32::MAX >> 6;
 
 /// Why a task is parked. Under `join!` the last leaf that was polled wins.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Reason {
-    /// Nothing was said: a future that is not gambol's, or a task that has not been polled yet.
-    Unknown = 0,
+    /// Nothing was said: a future that is not gambol's, or a combinator that has polled none of its futures in the last turn, as
+    /// `FuturesUnordered` does.
+    Unknown = 1,
     /// Room in a channel, or a receiver.
     ChanSend,
     /// A value from a channel.
@@ -85,11 +102,22 @@ impl Reason {
     pub(crate) fn pack(self, coarse: u32) -> u32 {
         self as u32 | coarse << 6
     }
+}
 
-    /// Reason and time, in coarse units.
-    pub(crate) fn unpack(word: u32) -> (Reason, u32) {
-        (*Reason::ALL.get((word & 63) as usize).unwrap_or(&Reason::Unknown), word >> 6)
-    }
+/// The word of a task that is queued.
+pub(crate) fn queued(coarse: u32) -> u32 {
+    coarse << 6
+}
+
+/// Whether a word says that.
+pub(crate) fn is_queued(word: u32) -> bool {
+    word & 63 == 0
+}
+
+/// The reason, if there is one, and the time, in coarse units.
+pub(crate) fn unpack(word: u32) -> (Option<Reason>, u32) {
+    let reason = (word & 63).checked_sub(1);
+    (reason.map(|place| *Reason::ALL.get(place as usize).unwrap_or(&Reason::Unknown)), word >> 6)
 }
 
 impl fmt::Display for Reason {
@@ -104,8 +132,9 @@ mod tests {
 
     #[test]
     fn every_reason_survives_the_word() {
+        assert_eq!(unpack(queued(12_345)), (None, 12_345));
         for reason in Reason::ALL {
-            assert_eq!(Reason::unpack(reason.pack(12_345)), (reason, 12_345));
+            assert_eq!(unpack(reason.pack(12_345)), (Some(reason), 12_345));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
     core::{Core, OPEN},
+    deadlock,
     queue::Job,
 };
 use std::{
@@ -61,13 +62,15 @@ impl Out {
     /// Sleeps until the worker, or the thread if it is none, is unparked. If nobody is left to run tasks, and nobody can be
     /// found, the worker runs tasks instead, until `done`.
     pub(crate) fn wait(&self, done: impl Fn() -> bool) {
-        let Some(worker) = self.worker else { return thread::park() };
+        let Some(worker) = self.worker else { return deadlock::sleep(done, thread::park) };
         let table = &worker.core.table;
         let nested = context::with(|cx| cx.nested.get());
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
         table.enrol(worker.index, nested);
         if table.active() > 0 || table.hire(worker.core).is_ok() {
-            worker.parker.park(None);
+            deadlock::sleep(&done, || {
+                worker.parker.park(None);
+            });
         } else if nested == NESTED || !run_tasks(worker, &done) {
             tend_ground(worker, done);
         }
@@ -82,6 +85,8 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     let _ = core.table.step_in(worker);
     core.monitor.watch();
     context::with(|cx| cx.nested.set(cx.nested.get() + 1));
+    let pulse = &worker.pulse;
+    let (running, site) = (pulse.running.load(Ordering::Relaxed), pulse.site.load(Ordering::Relaxed));
     let leave = {
         let local = context::with(Context::outside_ptr).expect("a worker is out");
         // SAFETY: the `Local` lives on this very thread's stack, further up.
@@ -90,6 +95,9 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let _inside = unsafe { context::enter_worker(local) };
         local.run_until(done)
     };
+    // The task that waits here is the running one again.
+    pulse.site.store(site, Ordering::Release);
+    pulse.running.store(running, Ordering::Release);
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
     core.table.step_out(worker);
     ensure_runner(core);
@@ -110,7 +118,8 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
         match core.driver.try_wait() {
             Some(mut wait) if wait.has_poller() => {
                 worker.parker.park_in_poller(|| {
-                    wait.wait(Some(earliest), &mut ready);
+                    let events = wait.wait(Some(earliest), &mut ready);
+                    core.count_poller_wait(events);
                 });
             }
             // Somebody else sits, or there is nothing to sit in.
@@ -135,10 +144,8 @@ impl Local {
         }
         // Pairs with the fence in `Idle::enter`: a worker that falls asleep now sees that our ring is open, or is seen.
         fence(Ordering::SeqCst);
-        if core.has_work()
-            && let Some(other) = core.idle.claim()
-        {
-            core.unpark(other);
+        if core.has_work() {
+            core.wake_one();
         }
         ensure_runner(core);
         core.attend_ground();

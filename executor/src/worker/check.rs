@@ -186,6 +186,7 @@ impl Local {
         let now = core.clock.now();
         let (elapsed, turns) = self.clock.take(turn, now);
         core.keep_coarse(now);
+        self.worker.pulse.looked.store(now, Ordering::Relaxed);
         self.crowded.set(self.worker.ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.weigh(turn, elapsed, turns);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
@@ -265,7 +266,6 @@ impl Local {
         // Publishers must not rely on us while we are in a waker.
         self.end_search();
         let worker = self.worker;
-        worker.pulse.running.store(0, Ordering::Relaxed);
         {
             let mut draining = worker.lock_draining();
             draining.extend(ready.drain(..));

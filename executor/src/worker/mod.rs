@@ -23,11 +23,12 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     core::{Core, fork},
+    histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
     queue::{Item, Job, Ring, Slot},
     shard::Shard,
-    task::{Id, Meta, Owned},
+    task::{Id, Meta, Owned, Runnable},
     trace::{Event, Tracer},
 };
 use std::{
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     /// A [`Standing`]. Written under the table's lock.
     standing: AtomicU8,
     pub(crate) thread: Thread,
+    pub(crate) timing: Timing,
     /// The registry's pages that this worker inserts into; with its thread while it has one.
     owned: Mutex<Option<Owned>>,
 }
@@ -78,10 +80,13 @@ pub(crate) struct Pulse {
     pub(crate) blocked: AtomicBool,
     /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck. Written under the table's lock.
     pub(crate) diverts: AtomicBool,
-    /// The task that has its turn, or had the last one; 0 while wakers are woken or work is looked for. With `site` two plain stores per turn.
+    /// The id of the task that has its turn, as a word; 0 between turns.
     pub(crate) running: AtomicU64,
-    /// Where that task was spawned.
+    /// Where that one was spawned. Changed while `running` is 0, and Release, with the Acquire of who reads both: two equal ids
+    /// around a site are the site's.
     pub(crate) site: AtomicPtr<Location<'static>>,
+    /// When the worker last looked at the clock, by the runtime's: the running task has run since then at most.
+    pub(crate) looked: AtomicU64,
 }
 
 impl Pulse {
@@ -93,23 +98,20 @@ impl Pulse {
             diverts: AtomicBool::new(false),
             running: AtomicU64::new(0),
             site: AtomicPtr::new(ptr::null_mut()),
+            looked: AtomicU64::new(0),
         }
     }
 
-    /// A turn begins.
-    #[inline]
-    fn shows(&self, meta: &Meta) {
-        self.running.store(meta.id.to_u64(), Ordering::Relaxed);
-        self.site.store(ptr::from_ref(meta.location).cast_mut(), Ordering::Relaxed);
-    }
-
-    /// The task that has its turn, or had the last one, and where it was spawned. The two belong together if the tick is the
-    /// same before and after.
-    pub(crate) fn task(&self) -> Option<(Id, &'static Location<'static>)> {
-        let id = Id::from_u64(self.running.load(Ordering::Relaxed))?;
-        // SAFETY: null, or a reference to what lives for ever, which `shows` stored.
-        let site = unsafe { self.site.load(Ordering::Relaxed).as_ref() }?;
-        Some((id, site))
+    /// The task that has its turn, and where it was spawned.
+    pub(crate) fn running(&self) -> Option<(Id, &'static Location<'static>)> {
+        let raw = self.running.load(Ordering::Acquire);
+        let site = self.site.load(Ordering::Acquire);
+        if raw != self.running.load(Ordering::Relaxed) {
+            // One turn has ended and another has perhaps begun: to be told at some other time.
+            return None;
+        }
+        // SAFETY: the pointer is null, or was made from a reference that is good for ever.
+        Some((Id::from_raw(raw)?, unsafe { site.as_ref() }?))
     }
 }
 
@@ -129,6 +131,7 @@ impl Worker {
             counters: Counters::default(),
             standing: AtomicU8::new(Standing::Resting as u8),
             thread: Thread::new(),
+            timing: Timing::new(),
             owned: Mutex::new(Some(Owned::default())),
         }
     }
@@ -200,6 +203,8 @@ pub(crate) struct Local {
     numbers: Cell<(u64, u64)>,
     random: RefCell<fastrand::Rng>,
     tracer: Option<Tracer>,
+    /// Where to count how long things take, if that is measured.
+    times: Option<&'static Times>,
 }
 
 /// Numbers for ids that a worker takes at once.
@@ -228,6 +233,7 @@ impl Local {
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
             tracer: worker.core.tracer(),
+            times: worker.timing.get(),
         }
     }
 
@@ -262,6 +268,16 @@ impl Local {
     }
 
     // ---- queueing, by the running task
+
+    /// A task is about to be put into a queue: notes that, and the time.
+    #[inline]
+    pub(crate) fn mark_queued(&self, runnable: &Runnable) {
+        if self.times.is_some() {
+            histogram::mark_queued(runnable.metadata());
+        } else {
+            runnable.metadata().set_queued(self.core().coarse_now());
+        }
+    }
 
     /// A fresh task, behind all others.
     #[inline]

@@ -10,6 +10,7 @@ use super::{Local, table::Leave};
 use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     budget, context,
+    histogram::{Times, Turn},
     queue::{Item, Job},
     task::Runnable,
     trace::Event,
@@ -67,7 +68,11 @@ impl Local {
             return self.worker.ring.pop();
         }
         self.slot_run.set(0);
-        self.worker.ring.pop().or_else(|| self.worker.slot.take())
+        self.worker.ring.pop().or_else(|| {
+            let item = self.worker.slot.take()?;
+            self.worker.counters.slot_hits.bump();
+            Some(item)
+        })
     }
 
     /// A task from the injector. The rest of a spill goes onto our ring.
@@ -83,25 +88,47 @@ impl Local {
         }
     }
 
-    /// Gives a task a turn.
+    /// Gives a task a turn, and measures it if that is wanted.
     #[inline]
     fn turn(&self, item: Item) {
+        match self.times {
+            None => self.give_turn(item),
+            Some(times) => self.measured_turn(times, item),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn measured_turn(&self, times: &Times, item: Item) {
+        // SAFETY: the queues hold raw runnables, and give each to one taker; it is made raw again.
+        let runnable = unsafe { Runnable::from_raw(item) };
+        let turn = Turn::begin(runnable.metadata(), self.core().coarse_now());
+        self.give_turn(runnable.into_raw());
+        turn.end(times);
+    }
+
+    /// Gives a task a turn.
+    #[inline]
+    fn give_turn(&self, item: Item) {
         if self.searching.get() {
             self.end_search();
         }
         // SAFETY: the queues hold raw runnables, and give each to one taker.
         let runnable = unsafe { Runnable::from_raw(item) };
-        let id = runnable.metadata().id;
+        let (id, site) = (runnable.metadata().id, runnable.metadata().location);
+        let pulse = &self.worker.pulse;
+        pulse.site.store(std::ptr::from_ref(site).cast_mut(), Ordering::Release);
+        pulse.running.store(id.to_raw(), Ordering::Release);
         self.trace(|| Event::Run { id, worker: self.worker.index });
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
-            self.worker.pulse.shows(runnable.metadata());
             self.worker.counters.polls.bump();
             runnable.run();
             context::leave_task_fast(cx);
         });
+        pulse.running.store(0, Ordering::Relaxed);
         self.trace(|| Event::Stop { id, worker: self.worker.index });
     }
 

@@ -21,8 +21,6 @@ impl Local {
     #[cold]
     pub(super) fn find(&self) -> Option<Item> {
         fork::check_worker();
-        // Should the thread wait for a processor here, that is not the last task's doing.
-        self.worker.pulse.running.store(0, Ordering::Relaxed);
         if let Some(item) = self.next_injected() {
             return Some(item);
         }
@@ -144,6 +142,7 @@ impl Local {
         let now = core.clock.now();
         core.keep_coarse(now);
         core.driver.keep_looked(now);
+        self.worker.pulse.looked.store(now, Ordering::Relaxed);
         self.clock.woken(self.tick.get(), now);
         self.crowded.set(false);
         core.expire_all(now, &mut ready);

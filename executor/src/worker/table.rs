@@ -22,6 +22,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
+    deadlock, ours,
     task::contain,
 };
 use std::{
@@ -148,10 +149,19 @@ impl Table {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Active workers and spares.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    /// How many workers are active and how many spare; `see` is shown each spare (true) and each place without a thread.
+    pub(crate) fn look(&self, mut see: impl FnMut(u16, bool)) -> (usize, usize) {
         let roster = self.lock();
+        roster.spares.iter().for_each(|index| see(*index, true));
+        roster.vacant.iter().for_each(|index| see(*index, false));
         (roster.active, roster.spares.len())
+    }
+
+    /// Threads that are out, each in a task that has said that it blocks; none if there are spare or ending threads as well.
+    pub(crate) fn only_out(&self) -> Option<usize> {
+        let roster = self.lock();
+        let settled = roster.spares.is_empty() && roster.alive == roster.serving;
+        settled.then(|| roster.alive.checked_sub(roster.active)).flatten()
     }
 
     /// Whether fewer are active than were asked for.
@@ -221,16 +231,11 @@ impl Table {
         let worker = self.worker(index);
         worker.attention.clear(LOOK | STOP | SURPLUS);
         worker.pulse.wants_help.store(false, Ordering::Relaxed);
-        // What the last thread here ran has nothing to do with the next one, whose hook may block.
-        worker.pulse.running.store(0, Ordering::Relaxed);
         worker.thread.forget();
         let config = core.config();
-        let mut builder = thread::Builder::new().name(format!("{}-{index}", config.name));
-        if let Some(bytes) = config.stack_size {
-            builder = builder.stack_size(bytes);
-        }
+        worker.timing.set(config.histograms);
         core.lease();
-        match builder.spawn(move || thread_main(worker)) {
+        match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
             Ok(thread) => {
                 self.stand(&mut roster, worker, Standing::Active);
                 roster.alive += 1;
@@ -354,9 +359,7 @@ impl Table {
     fn exit(&self, worker: &Worker) -> bool {
         let mut roster = self.lock();
         self.stand(&mut roster, worker, Standing::Resting);
-        if !roster.closing {
-            roster.vacant.push(worker.index);
-        }
+        roster.vacant.push(worker.index);
         roster.serving -= 1;
         roster.drains && roster.serving == 0
     }
@@ -431,6 +434,7 @@ fn thread_main(worker: &'static Worker) {
     }
     call_hook(config.on_thread_stop.as_deref());
     core.table.exited();
+    deadlock::thread_ends(core);
     core.release();
 }
 
