@@ -2,7 +2,7 @@
 //!
 //! | bit | set by | cleared by | the worker then |
 //! | --- | --- | --- | --- |
-//! | LOOK | the monitor, when poller or timers are unattended | the worker | looks at them at once |
+//! | LOOK | the monitor, when poller or timers are unattended, or wakers of a stuck worker | the worker | looks at them at once |
 //! | SURPLUS | a worker that returns from blocking and finds its place filled, on itself | the worker | empties its queues and becomes a spare |
 //! | STUCK | the monitor, when the worker sits in one poll too long | the worker, with its standing | counts itself active again, or rests if its place was filled |
 //! | STOP | shutdown | nobody, while the runtime lives | leaves its loop |

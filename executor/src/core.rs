@@ -545,7 +545,7 @@ impl Core {
     }
 
     /// After a push into the injector: if the runtime is shut down, nobody else will look there.
-    fn cancel_if_late(&'static self) {
+    pub(crate) fn cancel_if_late(&'static self) {
         if self.phase.load(Ordering::Acquire) >= CLOSED {
             self.cancel_late_slow();
         }

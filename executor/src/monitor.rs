@@ -5,33 +5,42 @@
 //!
 //! # Who is stuck
 //!
-//! A worker whose tick has not moved between two looks, a quarter of the threshold apart, is *held up*. It is *stuck*
-//! - if its thread sleeps in a system call (`worker/thread.rs`): its processor is idle, and nothing is gained by waiting longer;
-//!   Go takes the processor from a thread in a system call after one look, too;
-//! - if it computes, after the threshold.
+//! A worker whose tick has not moved between two looks is *held up*. It is *stuck*
+//! - if its thread sleeps in a system call (`worker/thread.rs`) after a quarter of the threshold: its processor is idle, and nothing
+//!   is gained by waiting longer; Go takes the processor from a thread in a system call after one look, too;
+//! - if it computes, when it has computed for the threshold. The time for which it waited for a processor does not count: more
+//!   threads would only wait with it.
 //!
-//! While any worker is stuck the next look comes after a quarter of a quarter, and who computes has a quarter of the threshold:
-//! what held up the first will often hold up those that take its place. (Eight tasks that block for a second each on two
-//! workers: the last has begun 5 ms after the first.) Who waits for a processor is not helped by more threads, and is
-//! given eight times as long.
+//! For a while after a worker was found stuck the looks follow each other four times faster, a sleeper is stuck after a quarter of a
+//! quarter, and if the one found computed, who computes has a quarter of the threshold: what held up the first will often hold up
+//! those that take its place. (Eight tasks that block for a second each on two workers: the last has begun 5 ms after the first.)
+//! It is a while, and who was found in less than the full time does not prolong it: otherwise one task that never comes back
+//! would bring relief to every poll of some milliseconds, and a thread for each.
 //!
 //! # What is done
 //!
 //! Nothing, as long as nobody waits: no task queued, no timer overdue, the poller attended to. If somebody waits and a worker
 //! sleeps, that one is woken. If none does, the monitor steps out on behalf of those who are stuck (`worker/table.rs`, Stuck):
-//! they count as active no more, their rings, slots and wakers stand open to thieves, and as many others are hired.
+//! they count as active no more, their rings, slots and wakers stand open to thieves, and as many others are hired. Thieves are those
+//! who have nothing to do. What still stands there at a later look, since all others are busy, is put into the injector, which the
+//! busy serve as well; and they are asked to wake the wakers.
+//!
+//! Who sleeps in a system call for long though nobody waits for it is *set aside*: marked, but neither counted nor reported. If it was
+//! the last one, another is hired, who looks after poller and timers. So a program that is idle but for one worker that never
+//! comes back is idle for the monitor as well.
 //!
 //! The core is not taken from the stuck thread, which may be about to use it. It may push, arm and wake as ever:
 //!
 //! ```text
 //! to mark     1 `diverts` on   2 slot into the injector, sitter told of the earliest deadline   3 at every look while the
 //!               mark stands: its queues again, the deadlines again
-//! the marked  pushes and arms as always, and looks at `diverts`: on, it uses the injector, tells the sitter
+//! the marked  1 pushes and arms as always   2 looks at `diverts`: on, it moves what it has into the injector, tells the sitter
 //! ```
 //!
 //! *The race*: it has looked at `diverts` just before the mark. There is no fence on its side, since that would cost every push.
-//! So what it then puts onto its own ring is found at the monitor's next look; and the monitor does not rest before it has looked
-//! once more after a mark, and found nothing.
+//! But its push comes first, and so is done, if not yet seen by all: it is found at the monitor's next look; and the monitor does
+//! not rest before it has looked once more after a mark, and found nothing. (The other way round, the thread may stop between the
+//! look and the push, for as long as it likes, and what it pushes then nobody finds.)
 //!
 //! When the stuck worker comes to its next poll boundary it finds the attention bit, counts itself active again, and rests if its
 //! place was filled.
@@ -125,12 +134,18 @@ impl Switch {
 
 /// A stall that lasts this long is reported though it has not ended.
 const LONG_STALL: u64 = 1_000_000_000;
-/// While workers are stuck, looks follow each other this much faster, and who computes has that much less time.
+/// After a stall was found, looks follow each other this much faster, and those held up have that much less time.
 const HASTE: u64 = 4;
+/// Nanoseconds for which that is so.
+const HASTE_LASTS: u64 = 100_000_000;
+/// Nanoseconds between two looks at most, whatever the threshold: there are other things to see.
+const LONGEST_PERIOD: u64 = 10_000_000;
+/// Nanoseconds after which a worker that sleeps in a system call, and holds up nobody, is set aside.
+const SET_ASIDE: u64 = 100_000_000;
 /// Nanoseconds between two looks after which the process is taken to have been stopped meanwhile: what was seen before says nothing.
 const STOPPED: u64 = 200_000_000;
-/// Who neither sleeps nor computes waits for a processor, and is given this much longer.
-const STARVED: u64 = 8;
+/// Who has not computed, and of whom it cannot be seen whether it sleeps or waits for a processor, is given this much longer.
+const UNSEEN: u64 = 8;
 
 /// What the monitor's thread remembers between two looks.
 struct Memory {
@@ -142,8 +157,10 @@ struct Memory {
     looked: u64,
     /// One per worker.
     samples: Vec<Sample>,
-    /// Somebody stands as stuck, or was found held up: looks are hasty.
-    hasty: bool,
+    /// Until then looks are hasty: a stall was found.
+    hasty_until: u64,
+    /// Until then those who compute have less time: one who computed was found.
+    strict_until: u64,
     /// Somebody was marked at the last look.
     marked: bool,
     reported: Reported,
@@ -159,6 +176,15 @@ struct Sample {
     cpu: Option<u64>,
     /// It was marked, and that was not reported yet.
     stall: Option<Found>,
+}
+
+/// What holds up a worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// It sleeps in a system call.
+    Asleep,
+    /// It computes; early: not for the full threshold yet.
+    Computes { early: bool },
 }
 
 /// A stall that was found.
@@ -178,14 +204,14 @@ impl Found {
 
 impl Memory {
     fn new(core: &Core) -> Memory {
-        let threshold = core.config().stall_threshold;
-        let period = if threshold == Duration::MAX { Duration::from_millis(10) } else { threshold / 4 };
+        let threshold = nanos(core.config().stall_threshold);
         Memory {
-            threshold: nanos(threshold),
-            period: nanos(period).max(100_000),
+            threshold,
+            period: (threshold / 4).clamp(100_000, LONGEST_PERIOD),
             looked: 0,
             samples: Vec::new(),
-            hasty: false,
+            hasty_until: 0,
+            strict_until: 0,
             marked: false,
             reported: Reported::default(),
         }
@@ -193,7 +219,11 @@ impl Memory {
 
     /// Nanoseconds until the next look.
     fn pause(&self) -> u64 {
-        if self.hasty { self.period / HASTE } else { self.period }
+        self.period / self.haste()
+    }
+
+    fn haste(&self) -> u64 {
+        if self.looked < self.hasty_until { HASTE } else { 1 }
     }
 
     /// Reports stalls that have ended, or have lasted for long; not those that were relieved before the threshold, and ended before
@@ -216,9 +246,10 @@ impl Memory {
         left
     }
 
-    /// Looks at one worker that stands as Active. Some: it is stuck, asleep or not.
-    fn look_at(&mut self, worker: &Worker, now: u64) -> Option<bool> {
-        let (hasty, pause) = (self.hasty, self.pause());
+    /// Looks at one worker that stands as Active. Some: it is stuck.
+    fn look_at(&mut self, worker: &Worker, now: u64) -> Option<Held> {
+        let (pause, haste) = (self.pause(), self.haste());
+        let strict = now < self.strict_until;
         let sample = &mut self.samples[usize::from(worker.index)];
         let tick = worker.pulse.tick.load(Ordering::Relaxed);
         if tick != sample.tick || sample.since == 0 || worker.parker.sleeps() {
@@ -229,19 +260,22 @@ impl Memory {
             return None;
         }
         let held = now.saturating_sub(sample.since);
-        let limit = if hasty { self.threshold / HASTE } else { self.threshold };
+        let limit = self.threshold / if strict { HASTE } else { 1 };
         let computed = worker.thread.cpu_time().zip(sample.cpu).map(|(now, then)| now.saturating_sub(then));
-        match computed {
-            Some(computed) if computed < held / 2 => {
-                // The look may come a little early.
-                if held >= pause - pause / 8 && worker.thread.is_asleep() {
-                    return Some(true);
+        if computed.is_some_and(|computed| computed < held / 2) {
+            let long = pause.max(self.threshold / 4 / haste);
+            // The look may come a little early.
+            if held >= long - long / 8 {
+                match worker.thread.is_asleep() {
+                    Some(true) => return Some(Held::Asleep),
+                    Some(false) => {}
+                    None if held >= self.threshold.saturating_mul(UNSEEN) => return Some(Held::Asleep),
+                    None => {}
                 }
-                let starved = computed < limit / 4;
-                (held >= if starved { limit * STARVED } else { limit }).then_some(false)
             }
-            _ => (held >= limit).then_some(false),
         }
+        let computed = computed.unwrap_or(held);
+        (computed >= limit).then_some(Held::Computes { early: computed < self.threshold })
     }
 }
 
@@ -387,7 +421,7 @@ impl Monitor {
         if core.is_quiet() {
             // What follows begins anew.
             memory.samples.iter_mut().for_each(|sample| sample.since = 0);
-            memory.hasty = false;
+            (memory.hasty_until, memory.strict_until) = (0, 0);
             if std::mem::take(&mut memory.marked) {
                 core.timer_armed(core.earliest());
                 return false;
@@ -396,20 +430,20 @@ impl Monitor {
         }
         memory.marked = false;
         let mut waiting = !core.injector.is_empty();
-        let (mut stuck, mut any_stuck) = (Vec::new(), false);
+        let (mut stuck, mut any_stuck, mut left) = (Vec::new(), false, false);
         for worker in core.table.workers() {
             let index = usize::from(worker.index);
             match worker.standing() {
                 Standing::Resting => memory.samples[index].since = 0,
                 Standing::Out | Standing::Stuck => {
-                    waiting |= worker.has_any();
+                    left |= worker.has_any();
                     any_stuck |= worker.standing() == Standing::Stuck;
                     memory.samples[index].since = 0;
                 }
                 Standing::Active => {
                     let before = memory.samples[index].since;
-                    if let Some(asleep) = memory.look_at(worker, real) {
-                        stuck.push((worker, asleep));
+                    if let Some(held) = memory.look_at(worker, real) {
+                        stuck.push((worker, held));
                     }
                     if memory.samples[index].since == before && worker.has_any() {
                         // It has sat in one poll since the last look, with others behind it.
@@ -419,6 +453,7 @@ impl Monitor {
                 }
             }
         }
+        waiting |= left;
         let unattended = self.is_unattended(core, now, memory.period);
         let parked = core.idle.counts().0;
         if waiting && parked > 0 {
@@ -427,18 +462,23 @@ impl Monitor {
             core.attend_ground();
         }
         let wanted = parked == 0 && (waiting || unattended || core.table.active() == 0);
-        let mut marked = false;
-        for (worker, asleep) in stuck {
+        let mut relieves = wanted;
+        for (worker, held) in stuck {
             // What stands with it still others cannot take: wakers, say, that it had begun to wake.
-            if wanted || worker.has_any() {
-                marked |= self.mark(worker, asleep, memory);
+            let counts = wanted || worker.has_any();
+            let since = memory.samples[usize::from(worker.index)].since;
+            if counts || (held == Held::Asleep && real.saturating_sub(since) >= SET_ASIDE) {
+                let marked = self.mark(worker, held, counts, memory);
+                any_stuck |= marked;
+                relieves |= marked && counts;
             }
         }
-        any_stuck |= marked;
-        if wanted || marked {
+        if relieves || core.table.active() == 0 {
             self.hire(core, now);
         }
-        memory.hasty = any_stuck;
+        if left && parked == 0 {
+            self.give_away(core);
+        }
         if any_stuck {
             core.timer_armed(core.earliest());
         }
@@ -448,19 +488,29 @@ impl Monitor {
         false
     }
 
-    /// Steps out on behalf of a worker that is stuck.
-    fn mark(&self, worker: &'static Worker, asleep: bool, memory: &mut Memory) -> bool {
+    /// Steps out on behalf of a worker that is stuck. `counts`: it holds somebody up, and is not just set aside.
+    fn mark(&self, worker: &'static Worker, held: Held, counts: bool, memory: &mut Memory) -> bool {
         let core = worker.core;
         let sample = &mut memory.samples[usize::from(worker.index)];
-        let found = Found { task: worker.pulse.running(), since: sample.since, asleep };
+        let found = Found { task: worker.pulse.running(), since: sample.since, asleep: held == Held::Asleep };
         if core.idle.lists(worker.index) || !core.table.mark(worker, sample.tick) {
             return false;
         }
-        core.counters.stalls.bump_shared();
         let (id, site) = found.task.map_or((0, None), |(id, site)| (id.to_raw(), Some(site)));
         core.trace_event(|| Note::StallBegin { worker: worker.index, id, site });
-        sample.stall = Some(found);
+        // It may come back before the next look, and be held up by something else in the same turn, or in its next thread's first.
+        sample.since = 0;
         memory.marked = true;
+        if counts {
+            core.counters.stalls.bump_shared();
+            sample.stall = Some(found);
+            let until = memory.looked + HASTE_LASTS;
+            match held {
+                Held::Asleep => memory.hasty_until = until,
+                Held::Computes { early: false } => (memory.hasty_until, memory.strict_until) = (until, until),
+                Held::Computes { early: true } => {}
+            }
+        }
         // If it was about to sleep it comes and takes the mark off. If not, its next sleep ends at once.
         core.unpark(worker.index);
         if let Some(item) = worker.slot.take() {
@@ -468,6 +518,19 @@ impl Monitor {
         }
         core.wake_after_publish();
         true
+    }
+
+    /// All others are busy, and do not come to steal what those who are stuck or out have left: it comes to them.
+    #[cold]
+    fn give_away(&self, core: &'static Core) {
+        let mut wakers = false;
+        for worker in core.table.workers().filter(|worker| worker.is_left()) {
+            worker.give_away();
+            wakers |= worker.drains.load(Ordering::Relaxed);
+        }
+        if wakers {
+            core.table.workers().for_each(|worker| worker.attention.raise(LOOK));
+        }
     }
 
     /// Fills the places of those who are stuck or out. If that cannot be, does what is left to do.

@@ -133,9 +133,10 @@ impl Builder {
 
     /// How long a poll may compute while others wait before a worker is added. Default 10 ms.
     ///
-    /// The monitor looks every quarter of this, at least 0.1 ms apart, while anything runs. A task that sleeps in a system call (a
-    /// lock of std, a blocking read, `thread::sleep`) is found after one or two looks on Linux, and after the threshold
-    /// elsewhere; what follows it while it lasts, four times sooner. The added worker ends when the first goes on.
+    /// What counts is the time on a processor, where the system tells it (Linux): a task that waits for one holds up nobody who could
+    /// be helped. A task that sleeps in a system call (a lock of std, a blocking read, `thread::sleep`) is found there after one or
+    /// two looks; elsewhere after the threshold. While anything runs the monitor looks every quarter of this, from 0.1 ms to 10 ms.
+    /// For 0.1 s after it has found one it gives the next a quarter of the time. The added worker ends when the first goes on.
     /// `Duration::MAX`: no worker is added for a task that has not said that it blocks.
     pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
         self.config.stall_threshold = threshold;
@@ -465,7 +466,7 @@ impl fmt::Display for ShutdownTimeout {
         match self.workers {
             0 if self.jobs => f.write_str("the runtime was shut down, but blocking jobs that had begun still run"),
             // The only thread that can still be there is the monitor.
-            0 => f.write_str("the runtime was shut down, but a waker that it has called does not return"),
+            0 => f.write_str("the runtime was shut down, but a waker or a hook that it has called does not return"),
             n => write!(f, "the runtime was shut down, but {n} of its workers are in a poll that does not end"),
         }
     }

@@ -24,7 +24,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
         mpsc,
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -46,6 +46,8 @@ type Owed = (Waker, Arc<AtomicBool>);
 struct Round {
     end: End,
     workers: usize,
+    /// There are so many places for workers that each one that is held up is relieved.
+    relieved: bool,
     began: Instant,
     handle: Handle,
     made: AtomicU64,
@@ -108,6 +110,40 @@ impl Drop for SpawnsInDrop {
     }
 }
 
+/// Holds up the thread for 1 to 20 ms and says nothing: it sleeps, or it computes.
+fn hold_up() {
+    let long = Duration::from_millis(fastrand::u64(1..20));
+    if fastrand::bool() {
+        thread::sleep(long);
+    } else {
+        let until = Instant::now() + long;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Holds up the thread that drops it.
+struct HoldsInDrop;
+
+impl Drop for HoldsInDrop {
+    fn drop(&mut self) {
+        hold_up();
+    }
+}
+
+/// Holds up the thread that wakes it, and then wakes another.
+struct HoldsInWake(Mutex<Option<Waker>>);
+
+impl Wake for HoldsInWake {
+    fn wake(self: Arc<Self>) {
+        hold_up();
+        if let Some(waker) = self.0.lock().unwrap().take() {
+            waker.wake();
+        }
+    }
+}
+
 /// Panics when it is dropped, unless that would end the process.
 struct PanicsInDrop;
 
@@ -160,6 +196,10 @@ fn micros(most: u64) -> Duration {
 /// One of all the things that a task may do.
 async fn step(round: &Arc<Round>, depth: u8) {
     let child = || spawn(task(round.clone(), depth - 1));
+    // Rare, because they take so long: one in forty.
+    if fastrand::u8(0..40) == 0 {
+        return stall(round).await;
+    }
     match fastrand::u8(0..if depth == 0 { 14 } else { 20 }) {
         0 | 1 => {
             for _ in 0..fastrand::u8(0..50) {
@@ -279,6 +319,99 @@ async fn step(round: &Arc<Round>, depth: u8) {
     }
 }
 
+/// One of all the ways to hold up a worker and not to say so.
+async fn stall(round: &Arc<Round>) {
+    match fastrand::u8(0..7) {
+        0 => hold_up(),
+        1 => {
+            // Others stand behind it, and come back to it.
+            let children: Vec<_> = (0..fastrand::u8(1..20))
+                .map(|_| {
+                    let guard = Guard::new(round);
+                    spawn(async move {
+                        let _guard = guard;
+                        yield_now().await;
+                    })
+                })
+                .collect();
+            hold_up();
+            for child in children {
+                let _ = child.await;
+            }
+        }
+        2 => {
+            // It wakes, spawns and arms while the mark may stand.
+            let woken = tokened(round);
+            hold_up();
+            let mut sleep = Sleep::new(micros(2_000));
+            let _ = futures::poll!(&mut sleep);
+            hold_up();
+            drop(woken);
+            let guard = Guard::new(round);
+            let child = spawn(async move { drop(guard) });
+            hold_up();
+            sleep.await;
+            let _ = child.await;
+        }
+        3 => {
+            let guard = Guard::new(round);
+            let _ = spawn(async move {
+                let _keep = (HoldsInDrop, guard);
+                yield_now().await;
+            })
+            .await;
+        }
+        4 => {
+            // Its waker stands in a batch with others, when the timer is due.
+            let mut sleep = Sleep::new(micros(3_000));
+            poll_fn(|cx| {
+                let waker = Waker::from(Arc::new(HoldsInWake(Mutex::new(Some(cx.waker().clone())))));
+                Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker))
+            })
+            .await;
+        }
+        5 => {
+            // First without a word, then with one.
+            hold_up();
+            if round.nested.fetch_add(1, SeqCst) < 8 {
+                block_on(async {
+                    let guard = Guard::new(round);
+                    let child = spawn(async move { drop(guard) });
+                    hold_up();
+                    let _ = child.await;
+                });
+            }
+            round.nested.fetch_sub(1, SeqCst);
+            block_in_place(hold_up);
+            hold_up();
+        }
+        _ => {
+            // Until another has run, which stands behind this one and may be cancelled. Not where the cap is low: there may be
+            // nobody to run it.
+            let (tell, told) = mpsc::channel::<()>();
+            let guard = Guard::new(round);
+            let child = spawn(async move {
+                let _keep = (guard, tell);
+            });
+            if round.relieved {
+                let _ = told.recv();
+            }
+            drop(child);
+        }
+    }
+}
+
+/// A task that waits until what is returned is dropped.
+fn tokened(round: &Arc<Round>) -> futures::channel::oneshot::Sender<()> {
+    let (tell, told) = futures::channel::oneshot::channel();
+    let guard = Guard::new(round);
+    drop(spawn(async move {
+        let _guard = guard;
+        let _ = told.await;
+    }));
+    tell
+}
+
 async fn exchange(io: &Io<TcpStream>, byte: Option<u8>) -> io::Result<u8> {
     let mut buffer = [byte.unwrap_or(0)];
     let (direction, reason) = match byte {
@@ -379,11 +512,14 @@ enum End {
 
 fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Option<Arc<Round>>>) {
     let max = if fastrand::bool() { 256 } else { workers + fastrand::usize(0..3) };
-    let runtime = Runtime::builder().workers(workers).max_workers(max).build().unwrap();
+    let threshold = Duration::from_micros([0, 500, 2_000, 10_000][fastrand::usize(0..4)]);
+    let builder = Runtime::builder().workers(workers).max_workers(max).stall_threshold(threshold);
+    let runtime = builder.on_stall(|_| panic_any(Deliberate)).build().unwrap();
     let (tx, rx) = mpsc::channel();
     let round = Arc::new(Round {
         end,
         workers,
+        relieved: max == 256,
         began: Instant::now(),
         handle: runtime.handle().clone(),
         made: AtomicU64::new(0),
@@ -412,6 +548,10 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
             }
             let metrics = runtime.metrics();
             assert_eq!(metrics.timers_armed(), metrics.timers_fired() + metrics.timers_cancelled());
+            // Nobody is left out: not those that were relieved either.
+            while runtime.metrics().workers() != workers || runtime.metrics().workers_parked() != workers {
+                thread::sleep(Duration::from_micros(100));
+            }
         }
         match end {
             End::ByItself | End::Drop => drop(runtime),

@@ -8,7 +8,7 @@
 
 use super::{Idle, Left, NOBODY, Owed, Parker, Seat};
 use crate::{
-    attention::{Attention, STOP},
+    attention::{Attention, STOP, STUCK},
     queue::{Injector, Item, Job, Ring},
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, fence, thread},
 };
@@ -287,6 +287,116 @@ fn an_attention_bit_is_seen_before_sleep() {
             assert_eq!(shop.ran.load(Ordering::Relaxed), usize::from(!left));
         };
         (parts, Box::new(end))
+    });
+}
+
+/// `Table::mark` and `Table::recover`, for one worker: how many are active, and whether it is stuck.
+struct Standings(Mutex<(usize, bool)>);
+
+impl Standings {
+    /// True: it is marked, and must be unparked.
+    fn mark(&self, place: &Place, tick: &AtomicUsize) -> bool {
+        let mut standings = self.0.lock().unwrap();
+        let sits = tick.load(Ordering::Relaxed) == 0;
+        if sits {
+            *standings = (standings.0 - 1, true);
+            place.attention.raise(STUCK);
+        }
+        sits
+    }
+
+    fn recover(&self, place: &Place) {
+        let mut standings = self.0.lock().unwrap();
+        if standings.1 {
+            *standings = (standings.0 + 1, false);
+            place.attention.clear(STUCK);
+        }
+    }
+}
+
+/// Hunted: the monitor takes for stuck who has just ended its poll, and is about to sleep when the mark comes. Then it sleeps,
+/// and counts as active no more.
+#[test]
+fn who_is_marked_as_it_falls_asleep_takes_the_mark_off() {
+    explore(4, || {
+        let shop = Shop::new(1);
+        let shared = Arc::new((Standings(Mutex::new((1, false))), AtomicUsize::new(0)));
+        let (one, two) = (shop.clone(), shared.clone());
+        // `Local::run_until`, from the end of a poll on.
+        let worker = move || {
+            let (worker, (standings, tick)) = (Worker::new(&one, 0), &*two);
+            loop {
+                let attention = worker.place().attention.get();
+                if attention & STOP != 0 {
+                    return worker.end_search();
+                }
+                if attention & STUCK != 0 {
+                    standings.recover(worker.place());
+                }
+                tick.store(1, Ordering::Relaxed);
+                assert!(!worker.find(), "there is no work");
+            }
+        };
+        let (one, two) = (shop.clone(), shared.clone());
+        // `Monitor::mark`; later the runtime ends, when all its workers stand where they stood.
+        let monitor = move || {
+            let (standings, tick) = &*two;
+            if !one.idle.lists(0) && standings.mark(&one.places[0], tick) {
+                one.unpark(0);
+                while standings.0.lock().unwrap().1 {
+                    thread::yield_now();
+                }
+            }
+            one.places[0].attention.raise(STOP);
+            one.unpark(0);
+        };
+        let end = move || {
+            assert_eq!(*shared.0.0.lock().unwrap(), (1, false));
+            assert_eq!(shop.idle.counts(), (0, 0));
+        };
+        (vec![Box::new(worker), Box::new(monitor)], Box::new(end))
+    });
+}
+
+/// Hunted: somebody has taken over the batch of a worker that was stuck, and says that there is nothing left when that worker
+/// has come back and is stuck in its next batch.
+#[test]
+fn who_takes_over_a_batch_does_not_hide_the_next() {
+    explore(4, || {
+        let shared = Arc::new((Mutex::new(vec![0]), AtomicBool::new(true)));
+        let one = shared.clone();
+        // `Local::wake_batch`, from the end of one batch to the first waker of the next, which does not return.
+        let owner = move || {
+            let (draining, drains) = &*one;
+            loop {
+                let mut draining = draining.lock().unwrap();
+                if draining.pop().is_none() {
+                    drains.store(false, Ordering::Relaxed);
+                    break;
+                }
+            }
+            {
+                let mut draining = draining.lock().unwrap();
+                draining.extend([1, 2]);
+                drains.store(true, Ordering::Relaxed);
+            }
+            draining.lock().unwrap().pop();
+        };
+        let one = shared.clone();
+        // `Local::take_over_batches`.
+        let other = move || {
+            let (draining, drains) = &*one;
+            if drains.load(Ordering::Relaxed) {
+                let mut draining = draining.lock().unwrap();
+                draining.clear();
+                drains.store(false, Ordering::Relaxed);
+            }
+        };
+        let end = move || {
+            let left = !shared.0.lock().unwrap().is_empty();
+            assert!(!left || shared.1.load(Ordering::Relaxed), "what is left is seen");
+        };
+        (vec![Box::new(owner), Box::new(other)], Box::new(end))
     });
 }
 

@@ -272,19 +272,25 @@ impl Local {
             lane.begin_batch(timers);
         }
         let worker = self.worker;
-        worker.lock_draining().extend(ready.drain(..));
-        worker.drains.store(true, Ordering::Relaxed);
+        {
+            let mut draining = worker.lock_draining();
+            draining.extend(ready.drain(..));
+            worker.drains.store(true, Ordering::Relaxed);
+        }
         self.batch.set(true);
         loop {
-            let waker = worker.lock_draining().pop_front();
-            let Some(waker) = waker else { break };
+            let mut draining = worker.lock_draining();
+            let Some(waker) = draining.pop_front() else {
+                worker.drains.store(false, Ordering::Relaxed);
+                break;
+            };
+            drop(draining);
             if let Some(lane) = &self.lane {
                 lane.next_of_batch();
             }
             crate::core::wake(waker);
         }
         self.batch.set(false);
-        worker.drains.store(false, Ordering::Relaxed);
     }
 
     /// Wakes what workers that are stuck or out had begun to wake. False: there was nothing.
@@ -292,8 +298,11 @@ impl Local {
         let mut any = false;
         for worker in self.core().table.workers().filter(|worker| worker.is_left()) {
             if worker.drains.load(Ordering::Relaxed) {
-                let mut wakers: Vec<Waker> = worker.lock_draining().drain(..).collect();
+                let mut draining = worker.lock_draining();
+                let mut wakers: Vec<Waker> = draining.drain(..).collect();
+                // Under the lock: a moment later it might hide the next batch, and its worker be stuck in that one.
                 worker.drains.store(false, Ordering::Relaxed);
+                drop(draining);
                 any |= !wakers.is_empty();
                 self.wake_batch(&mut wakers, 0..0);
             }

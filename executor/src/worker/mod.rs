@@ -23,7 +23,7 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     context::Context,
-    core::Core,
+    core::{Core, fork},
     histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
@@ -58,7 +58,8 @@ pub(crate) struct Worker {
     pub(crate) shard: Shard,
     /// Wakers that the poller or a shard handed back and that have not been woken yet. The lock is held to take one.
     draining: Mutex<VecDeque<Waker>>,
-    /// There may be something in `draining`. Written by the worker.
+    /// There may be something in `draining`. Written under that lock, by the worker and by whoever
+    /// takes over.
     pub(crate) drains: AtomicBool,
     pub(crate) counters: Counters,
     /// A [`Standing`]. Written under the table's lock.
@@ -158,6 +159,16 @@ impl Worker {
     /// Whether anything waits here for its turn.
     pub(crate) fn has_any(&self) -> bool {
         self.ring.len() > 0 || !self.slot.is_empty() || self.drains.load(Ordering::Relaxed)
+    }
+
+    /// Gives everything in ring and slot to the others. By any thread.
+    pub(crate) fn give_away(&self) {
+        let mut items: Vec<Item> = self.slot.take().into_iter().collect();
+        items.extend(std::iter::from_fn(|| self.ring.pop()));
+        if !items.is_empty() {
+            self.core.injector.push(Job::Many(items));
+            self.core.wake_after_publish();
+        }
     }
 
     pub(crate) fn lock_draining(&self) -> MutexGuard<'_, VecDeque<Waker>> {
@@ -325,10 +336,13 @@ impl Local {
     /// A fresh task, behind all others.
     #[inline]
     pub(crate) fn push_spawned(&self, item: Item) {
-        if self.crowded.get() || self.worker.diverts() {
+        if self.crowded.get() {
             return self.core().inject(item);
         }
         self.push_back(item);
+        if self.worker.diverts() {
+            return self.divert();
+        }
         if self.core().idle.wants_wake() {
             self.clock.spawned(self.tick.get());
         }
@@ -357,21 +371,33 @@ impl Local {
         if self.batch.get() {
             return self.push_batch(item);
         }
-        if self.worker.diverts() {
-            return self.core().inject(item);
-        }
         // SAFETY: there is one `Local` per worker, and we are on its thread.
         if let Some(displaced) = unsafe { self.worker.slot.put(item) } {
             self.reschedule(displaced);
+        }
+        if self.worker.diverts() {
+            self.divert();
         }
     }
 
     /// A task that poller or timers have woken.
     fn push_batch(&self, item: Item) {
-        if self.crowded.get() || self.worker.diverts() {
-            self.core().inject(item);
-        } else {
-            self.push_back(item);
+        if self.crowded.get() {
+            return self.core().inject(item);
+        }
+        self.push_back(item);
+        if self.worker.diverts() {
+            self.divert();
+        }
+    }
+
+    /// We are marked as stuck: what was just pushed is for others. Asked after the push and not before, so that what was pushed
+    /// when the mark came is seen by the monitor's next look, however long this thread stops between the two.
+    #[cold]
+    fn divert(&self) {
+        if !fork::is_child() {
+            self.worker.give_away();
+            self.core().cancel_if_late();
         }
     }
 

@@ -147,23 +147,15 @@ impl Local {
             self.core().monitor.watch();
         }
         if surplus {
-            self.empty_queues();
+            self.worker.give_away();
             return Some(Leave::Rest);
         }
         if attention & LOOK != 0 {
             self.worker.attention.clear(LOOK);
             self.clock.look_now(self.tick.get());
+            // Also at what those who are stuck or out leave lying, which otherwise only idle workers do.
+            self.take_over_batches();
         }
         None
-    }
-
-    /// Gives everything in ring and slot to the others.
-    pub(super) fn empty_queues(&self) {
-        let mut items: Vec<Item> = self.worker.slot.take().into_iter().collect();
-        items.extend(std::iter::from_fn(|| self.worker.ring.pop()));
-        if !items.is_empty() {
-            self.core().injector.push(Job::Many(items));
-            self.core().wake_after_publish();
-        }
     }
 }

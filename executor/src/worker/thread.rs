@@ -3,7 +3,8 @@
 //! A worker that shows no progress may compute, may sleep in a system call that its task has made, or may wait for a processor.
 //! The first is given the whole threshold, the second leaves its processor unused and is relieved as soon as it is seen, and the
 //! third can be helped by nobody. The thread's CPU clock (0.3 µs to read) tells the first from the others, and its state in
-//! `/proc` (some 15 µs) the second from the third. Where there is neither, all three are treated as the first.
+//! `/proc` (some 15 µs) the second from the third. Where there is no clock, all three are treated as the
+//! first; where there is no state, the second and the third are given eight times as long.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -47,14 +48,14 @@ impl Thread {
         (!error).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
-    /// Whether it sleeps in a system call.
+    /// Whether it sleeps in a system call: if not, it has a processor or waits for one. None: that cannot be seen.
     #[cfg(target_os = "linux")]
-    pub(crate) fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> Option<bool> {
         let thread = self.numbers.load(Ordering::Relaxed) as i32;
-        let Ok(stat) = std::fs::read(format!("/proc/self/task/{thread}/stat")) else { return false };
+        let stat = std::fs::read(format!("/proc/self/task/{thread}/stat")).ok()?;
         // "number (name) state ..": the name may hold anything.
-        let name_ends = stat.iter().rposition(|&byte| byte == b')');
-        name_ends.and_then(|end| stat.get(end + 2)).is_some_and(|state| matches!(state, b'S' | b'D'))
+        let name_ends = stat.iter().rposition(|&byte| byte == b')')?;
+        Some(*stat.get(name_ends + 2)? != b'R')
     }
 
     /// The calling thread is the one.
@@ -67,10 +68,10 @@ impl Thread {
         None
     }
 
-    /// Whether it sleeps in a system call.
+    /// Whether it sleeps in a system call. None: that cannot be seen.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn is_asleep(&self) -> bool {
-        false
+    pub(crate) fn is_asleep(&self) -> Option<bool> {
+        None
     }
 }
 
@@ -95,7 +96,7 @@ mod tests {
             }
         });
         told.recv().unwrap();
-        while !shown.is_asleep() {
+        while shown.is_asleep() != Some(true) {
             thread::sleep(Duration::from_millis(1));
         }
         let before = shown.cpu_time().unwrap();
@@ -104,7 +105,7 @@ mod tests {
         while shown.cpu_time().unwrap() < before + 5_000_000 {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(!shown.is_asleep());
+        assert_eq!(shown.is_asleep(), Some(false));
         go.send(()).unwrap();
         thread.join().unwrap();
         while shown.cpu_time().is_some() {
