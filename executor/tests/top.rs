@@ -152,7 +152,7 @@ fn a_page_tells_of_metrics_workers_and_groups_of_tasks() {
         let mut client = Client::connect(server.path());
         let page = loop {
             let page = client.asks();
-            if page.tasks.iter().map(|group| group[0].parse::<u64>().unwrap()).sum::<u64>() == 7 {
+            if page.tasks.iter().map(|group| group[0].parse::<u64>().unwrap()).sum::<u64>() == 8 {
                 break page;
             }
         };
@@ -162,7 +162,7 @@ fn a_page_tells_of_metrics_workers_and_groups_of_tasks() {
         // The larger group comes first.
         let groups: Vec<_> =
             page.tasks.iter().map(|group| (group[0].as_str(), group[2].as_str(), group[3].as_str())).collect();
-        assert_eq!(groups, [("5", "parked", "chan recv"), ("2", "parked", "sleep")]);
+        assert_eq!(groups, [("5", "parked", "chan recv"), ("2", "parked", "sleep"), ("1", "running", "-")]);
         assert!(page.tasks.iter().all(|group| group[4].contains("tests/top.rs:") && group.len() == 5));
         let at_work: Vec<_> =
             page.workers.iter().filter(|worker| worker[7].contains(&format!("top.rs:{busy_line}:"))).collect();
