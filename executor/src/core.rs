@@ -34,6 +34,7 @@ use crate::{
     schedtrace::Schedtrace,
     shard::Shard,
     stage::Stage,
+    stall::Sites,
     task::{Contained, Extra, Id, JoinHandle, Meta, Outcome, Owned, Registry, Runnable, contain},
     trace::{Lane, Recorder},
     worker::{
@@ -116,6 +117,8 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     /// What threads that are no workers count.
     pub(crate) counters: Counters,
+    /// The places of spawn whose tasks stalled last.
+    pub(crate) stalls: Sites,
     next_number: AtomicU64,
     /// Somebody wants to know of each step: `trace/outside.rs`. Workers have copied that when they started.
     pub(crate) tracing: AtomicBool,
@@ -188,6 +191,7 @@ impl Core {
             stage: Stage::new(),
             pool: Pool::new(),
             counters: Counters::default(),
+            stalls: Sites::default(),
             next_number: AtomicU64::new(1),
             tracing: AtomicBool::new(false),
             timing: Timing::new(),
@@ -231,6 +235,7 @@ impl Core {
             && self.phase.compare_exchange(CLOSED, UNUSED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             self.reset_counters();
+            self.stalls.clear();
             let recorder = self.recorder.write().unwrap_or_else(PoisonError::into_inner).take();
             let config = Arc::new(Config::default());
             let config = std::mem::replace(&mut *self.config.write().unwrap_or_else(PoisonError::into_inner), config);

@@ -77,7 +77,7 @@ pub use runtime::{
 #[cfg(unix)]
 pub use sigquit::dump_on_sigquit;
 pub use sleep::Sleep;
-pub use stall::Stall;
+pub use stall::{Stall, StallSite};
 pub use task::{AbortHandle, Id, JoinError, JoinHandle, Reason};
 #[cfg(unix)]
 pub use top::TopServer;

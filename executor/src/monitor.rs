@@ -174,7 +174,7 @@ struct Sample {
     since: u64,
     /// What its thread had computed then.
     cpu: Option<u64>,
-    /// It was marked, and that was not reported yet.
+    /// It was marked as one who holds up others, and has not gone on since.
     stall: Option<Found>,
 }
 
@@ -193,6 +193,8 @@ struct Found {
     task: Option<(Id, &'static Location<'static>)>,
     since: u64,
     asleep: bool,
+    /// It was told of, though it had not ended.
+    told: bool,
 }
 
 impl Found {
@@ -227,20 +229,26 @@ impl Memory {
     }
 
     /// Reports stalls that have ended, or have lasted for long; not those that were relieved before the threshold, and ended before
-    /// it too. True: one is left to report.
+    /// it too. Keeps how long they are. True: one is left to report.
     fn report(&mut self, core: &Core, now: u64) -> bool {
         let mut left = false;
         for (worker, sample) in core.table.workers().zip(&mut self.samples) {
-            let Some(found) = sample.stall else { continue };
+            let Some(found) = &mut sample.stall else { continue };
             let ended =
                 worker.standing() != Standing::Stuck || worker.pulse.tick.load(Ordering::Relaxed) != sample.tick;
-            if ended || now.saturating_sub(found.since) >= LONG_STALL || !self.reported.is_new(found.task) {
+            let stall = found.stall(now, ended);
+            // The monitor may have slept beside one that was told of, and not know when that ended.
+            if !(ended && found.told) {
+                core.stalls.lasted(found.task, stall.duration);
+            }
+            let long = now.saturating_sub(found.since) >= LONG_STALL;
+            if (ended || long) && !std::mem::replace(&mut found.told, true) && nanos(stall.duration) >= self.threshold {
+                self.reported.report(core, &stall);
+            }
+            if ended {
                 sample.stall = None;
-                if now.saturating_sub(found.since) >= self.threshold {
-                    self.reported.report(core, &found.stall(now, ended));
-                }
             } else {
-                left = true;
+                left |= !long;
             }
         }
         left
@@ -492,7 +500,8 @@ impl Monitor {
     fn mark(&self, worker: &'static Worker, held: Held, counts: bool, memory: &mut Memory) -> bool {
         let core = worker.core;
         let sample = &mut memory.samples[usize::from(worker.index)];
-        let found = Found { task: worker.pulse.running(), since: sample.since, asleep: held == Held::Asleep };
+        let found =
+            Found { task: worker.pulse.running(), since: sample.since, asleep: held == Held::Asleep, told: false };
         if core.idle.lists(worker.index) || !core.table.mark(worker, sample.tick) {
             return false;
         }
@@ -503,6 +512,7 @@ impl Monitor {
         memory.marked = true;
         if counts {
             core.counters.stalls.bump_shared();
+            core.stalls.count(found.task);
             sample.stall = Some(found);
             let until = memory.looked + HASTE_LASTS;
             match held {

@@ -8,7 +8,7 @@ use crate::{
     local,
     metrics::Metrics,
     shard::Shard,
-    stall::{Stall, StallHook},
+    stall::{Stall, StallHook, StallSite},
     task::{Id, JoinHandle},
     trace::{self, Event, Recorder, Tracer},
     worker::{self, table::MAX_WORKERS},
@@ -137,7 +137,11 @@ impl Builder {
     /// be helped. A task that sleeps in a system call (a lock of std, a blocking read, `thread::sleep`) is found there after one or
     /// two looks; elsewhere after the threshold. While anything runs the monitor looks every quarter of this, from 0.1 ms to 10 ms.
     /// For 0.1 s after it has found one it gives the next a quarter of the time. The added worker ends when the first goes on.
-    /// `Duration::MAX`: no worker is added for a task that has not said that it blocks.
+    /// `Duration::MAX`: no worker is added for a task that has not said that it blocks. None is added beyond
+    /// [`max_workers`](Self::max_workers), nor in [virtual time](Self::virtual_time) or with a [`seed`](Self::seed).
+    ///
+    /// A poll that sleeps and comes back within it is counted and not reported. There is no lower limit; zero finds every poll that is
+    /// seen at two looks. `gambol::guide::stalls` has more.
     pub fn stall_threshold(mut self, threshold: Duration) -> Builder {
         self.config.stall_threshold = threshold;
         self
@@ -166,8 +170,8 @@ impl Builder {
     /// A plain thread that will wake a task some time is not seen: wait for it in `spawn_blocking`. To move the clock all the
     /// same, use [`advance`](crate::advance).
     ///
-    /// Meant for tests. Each turn of a task takes a lock that all workers share. A poll that blocks its thread is not relieved by
-    /// other workers.
+    /// Meant for tests: `#[gambol::test(virtual_time = true)]` switches it on, and `gambol::guide::testing` has examples. Each turn
+    /// of a task takes a lock that all workers share. A poll that blocks its thread is not relieved by other workers.
     pub fn virtual_time(mut self, on: bool) -> Builder {
         self.config.virtual_time = on;
         self
@@ -178,13 +182,15 @@ impl Builder {
     ///
     /// The workers pass one baton from poll to poll, and threads in `block_on` have to wait for it too. With [virtual
     /// time](Self::virtual_time), what a run does depends on the program and the seed alone, as long as nothing comes from outside:
-    /// sockets, files, blocking jobs, plain threads, `block_in_place`, real time, addresses in memory, hash maps with random keys. What does is entered when it comes.
+    /// sockets, files, blocking jobs, plain threads, `block_in_place`, real time, addresses in memory, hash maps with random keys. What
+    /// does is entered when it comes.
     /// The order of the tasks does not depend on the number of workers. It may change with the version of this crate.
     ///
     /// Spawn inside of `block_on`: what is spawned from a plain thread begins to run at once, beside that thread. When the last
     /// thread leaves `block_on`, the tasks that are left stand still until something comes from outside, or for a second.
     ///
-    /// Meant for tests. A poll that blocks its thread blocks the runtime.
+    /// Meant for tests: `#[gambol::test(seed = 7)]` gives one, and `gambol::guide::testing` has an example. A poll that blocks its thread
+    /// blocks the runtime.
     pub fn seed(mut self, seed: u64) -> Builder {
         self.config.seed = Some(seed);
         self
@@ -212,7 +218,8 @@ impl Builder {
     /// when the poll ends, or after a second. On the monitor's thread, which it should not block. A panic in it is caught.
     ///
     /// With the features `log` and `tracing` such a stall is also a warning there. [`Metrics::stalls`] counts all for which a worker was
-    /// added, shorter ones too.
+    /// added, shorter ones too, and [`Handle::stalls`] has them by place. It is not called in [virtual time](Self::virtual_time) or with
+    /// a [`seed`](Self::seed). `gambol::guide::stalls` has an example.
     pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Builder {
         self.config.on_stall = Some(Arc::new(hook));
         self
@@ -227,7 +234,7 @@ impl Builder {
     /// not ended, as Go does it; call `std::process::exit` here for that, or wake somebody. A panic in the hook is caught.
     ///
     /// There is no false alarm, and so there may be none at all: a plain thread that exists, whatever it does, keeps it back. See
-    /// [`Handle::suspected_deadlock`] for that case.
+    /// [`Handle::suspected_deadlock`] for that case. `gambol::guide::deadlocks` has an example.
     pub fn on_deadlock(mut self, hook: impl Fn(&Deadlock) + Send + Sync + 'static) -> Builder {
         self.config.on_deadlock = Some(Arc::new(hook));
         self
@@ -255,7 +262,8 @@ impl Builder {
     /// process is killed or aborts. If they cannot be written, a sentence on stderr says so. [`Handle::write_trace`] writes them at
     /// any other time.
     ///
-    /// While it records, a turn of a task and the wake before it take about 60 ns longer together.
+    /// While it records, a turn of a task and the wake before it take about 60 ns longer together. `gambol::guide::tracing` says how
+    /// to read the file.
     pub fn trace(mut self, path: impl Into<PathBuf>) -> Builder {
         self.config.trace = Some(path.into());
         self
@@ -270,7 +278,8 @@ impl Builder {
     }
 
     /// Writes a line about the scheduler to stderr every `interval`, at least 1 ms, as the environment variable
-    /// `GAMBOL_SCHEDTRACE` does for the default runtime.
+    /// `GAMBOL_SCHEDTRACE` does for the default runtime. A thread of its own writes it; nobody is held up. `gambol::guide::tracing` says
+    /// what the fields mean.
     pub fn schedtrace(mut self, interval: Duration) -> Builder {
         self.config.schedtrace = Some(interval);
         self
@@ -547,6 +556,12 @@ impl Handle {
         self.core.metrics()
     }
 
+    /// The stalls so far, by the places where the tasks were spawned, the place that stalled last first: what
+    /// [`Metrics::stalls`] counts. At most 64 places are kept, those that stalled last. Empty in virtual time and with a seed.
+    pub fn stalls(&self) -> Vec<StallSite> {
+        self.core.stalls.list()
+    }
+
     /// Writes what the scheduler has done so far, as [`Builder::trace`] does at the end. Stops nobody: what happens meanwhile may be in it
     /// or not. For the length of the call it takes as much memory as the events do that are kept.
     ///
@@ -585,7 +600,8 @@ impl Handle {
     /// descriptor that somebody waits for, no blocking job. Threads that are not gambol's may wake them all the same, the caller's
     /// among them; a program that waits for these looks so whenever it is idle. The ages of the waits tell more.
     ///
-    /// None also while the last blocking threads linger, 10 s, and always when it is asked by a task.
+    /// None also while the last blocking threads linger, 10 s, and always when it is asked by a task. It is about the process, not
+    /// about this runtime alone.
     pub fn suspected_deadlock(&self) -> Option<Deadlock> {
         deadlock::suspected()
     }

@@ -20,10 +20,11 @@ use std::{
     sync::{
         Barrier,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     task::Poll,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A directory of a test's own, removed with what is in it.
@@ -96,6 +97,7 @@ impl Client {
 struct Page {
     metrics: HashMap<String, u64>,
     workers: Vec<Vec<String>>,
+    stalls: Vec<Vec<String>>,
     tasks: Vec<Vec<String>>,
     more: Vec<String>,
     runtime: String,
@@ -112,6 +114,7 @@ impl Page {
             match kind.as_str() {
                 "metric" => drop(page.metrics.insert(fields[0].clone(), fields[1].parse().unwrap())),
                 "worker" => page.workers.push(fields),
+                "stall" => page.stalls.push(fields),
                 "tasks" => page.tasks.push(fields),
                 "more" => page.more = fields,
                 "runtime" => page.runtime.clone_from(&fields[0]),
@@ -170,6 +173,50 @@ fn a_page_tells_of_metrics_workers_and_groups_of_tasks() {
         assert_eq!(at_work[0][6], busy.id().to_string());
         gate.wait();
         runtime.block_on(busy).unwrap();
+    });
+}
+
+#[test]
+fn a_page_tells_where_tasks_were_spawned_that_held_up_others() {
+    ends("stalls", || {
+        let directory = Directory::new();
+        let runtime = runtime(1);
+        let server = runtime.handle().serve_top(directory.socket()).unwrap();
+        let mut client = Client::connect(server.path());
+        assert!(client.asks().stalls.is_empty());
+        let mut last = None;
+        for stalls in 1..=2 {
+            let (go_on, told) = mpsc::channel();
+            let stuck = runtime.handle().spawn(async move {
+                // Until the one behind it has run, and for longer than the threshold.
+                told.recv().unwrap();
+                thread::sleep(Duration::from_millis(20));
+            });
+            let behind = runtime.handle().spawn(async move { go_on.send(()).unwrap() });
+            last = Some(stuck.id().to_string());
+            runtime.block_on(async { (stuck.await.unwrap(), behind.await.unwrap()) });
+            while runtime.metrics().stalls() < stalls {
+                thread::yield_now();
+            }
+        }
+        let line = line!() - 12;
+        let start = Instant::now();
+        let stalls = loop {
+            let stalls = client.asks().stalls;
+            // When it has ended the monitor looks once more.
+            if stalls[0][1].parse::<u64>().unwrap() >= 10 {
+                break stalls;
+            }
+            assert!(start.elapsed() < common::LIMIT, "{stalls:?}");
+            thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(stalls.len(), 1, "{stalls:?}");
+        assert!(stalls[0][0].parse::<u64>().unwrap() >= 2, "{stalls:?}");
+        assert_eq!(Some(&stalls[0][2]), last.as_ref(), "{stalls:?}");
+        assert!(stalls[0][3].contains(&format!("tests/top.rs:{line}:")), "{stalls:?}");
+        let told = &runtime.handle().stalls()[0];
+        assert_eq!(told.location().map(|site| site.to_string()).as_ref(), Some(&stalls[0][3]));
+        assert!(told.count() >= 2 && told.longest() >= Duration::from_millis(10), "{told}");
     });
 }
 

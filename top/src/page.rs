@@ -17,6 +17,8 @@ pub struct Page {
     /// By name, as `Metrics` calls them.
     pub metrics: HashMap<String, u64>,
     pub workers: Vec<Worker>,
+    /// Where tasks were spawned that held up their workers, the last one first.
+    pub stalls: Vec<Stalled>,
     pub groups: Vec<Group>,
     /// Groups that were left out, and how many tasks they have.
     pub more: (u64, u64),
@@ -32,6 +34,16 @@ pub struct Worker {
     pub parks: u64,
     pub queued: u64,
     /// The task that it runs, and where that was spawned; "-" if it is not known.
+    pub task: String,
+    pub site: String,
+}
+
+/// The stalls of the tasks that were spawned at one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stalled {
+    pub count: u64,
+    pub longest_ms: u64,
+    /// The last one, and where it was spawned; "-" for wakers.
     pub task: String,
     pub site: String,
 }
@@ -120,6 +132,12 @@ impl Page {
                 task: word()?,
                 site: word()?,
             }),
+            "stall" => self.stalls.push(Stalled {
+                count: word()?.parse().ok()?,
+                longest_ms: word()?.parse().ok()?,
+                task: word()?,
+                site: word()?,
+            }),
             "tasks" => self.groups.push(Group {
                 count: word()?.parse().ok()?,
                 oldest_ms: word()?.parse().ok()?,
@@ -181,6 +199,8 @@ pub mod tests {
         future\tnobody\tknows\n\
         worker\t0\tbusy\t600000\t5\t10\t3\t42\tsrc/chat.rs:10:5\tlater\n\
         worker\t1\tparked\t400000\t0\t20\t0\t-\t-\n\
+        stall\t2\t1500\t77\tsrc/chat.rs:40:9\tlater\n\
+        stall\t1\t12\t-\t-\n\
         tasks\t1000\t250\tparked\tread\tsrc/chat.rs:20:9\n\
         tasks\t4\t7200000\tparked\tchan recv\tsrc/chat.rs:30:9\n\
         more\t2\t3\n\
@@ -198,6 +218,7 @@ pub mod tests {
             ("chat", 4711, 1007, 0)
         );
         assert_eq!((page.workers.len(), page.workers[0].task.as_str(), page.workers[0].queued), (2, "42", 3));
+        assert_eq!((page.stalls.len(), page.stalls[0].longest_ms, page.stalls[0].task.as_str()), (2, 1500, "77"));
         assert_eq!((page.groups.len(), page.groups[1].wait.as_str(), page.more), (2, "chan recv", (2, 3)));
     }
 

@@ -58,6 +58,12 @@ pub fn plain(page: &Page) -> String {
             w.index, w.state, w.polls, w.steals, w.parks, w.queued, w.task, w.site
         );
     }
+    if !page.stalls.is_empty() {
+        let _ = writeln!(text, "\n{:>9} {:>12}  {:<8} SPAWNED AT", "STALLS", "LONGEST", "LAST");
+        for s in &page.stalls {
+            let _ = writeln!(text, "{:>9} {:>12}  {:<8} {}", s.count, age(s.longest_ms), s.task, s.site);
+        }
+    }
     let _ = writeln!(text, "\n{:>9} {:>12}  {:<8} {:<11} SPAWNED AT", "TASKS", "OLDEST", "STATE", "WAITS FOR");
     for g in &page.groups {
         let _ = writeln!(text, "{:>9} {:>12}  {:<8} {:<11} {}", g.count, age(g.oldest_ms), g.state, g.wait, g.site);
@@ -94,6 +100,7 @@ mod tests {
             "tasks_live",
             "busy",
             "42       src/chat.rs:10:5\n",
+            "2        1.5 s  77       src/chat.rs:40:9\n",
             "chan recv",
             "2 h 00 min",
         ] {

@@ -14,6 +14,9 @@ use ratatui::{
 };
 use std::cmp::Reverse;
 
+/// Places of stalls that are shown.
+const STALLS: usize = 4;
+
 /// By what the groups of tasks are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
@@ -92,15 +95,25 @@ impl View {
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         let workers = self.page.workers.len() as u16;
         let most = (frame.area().height / 3).max(3);
-        let [head, middle, tasks, foot] = Layout::vertical([
+        let middle = (workers + 2).min(most);
+        // If there is room beside the rest, of which the tasks have four lines at least.
+        let room = frame.area().height.saturating_sub(5 + middle + 4 + 1);
+        let stalls = match self.page.stalls.len().min(STALLS) as u16 {
+            1.. if room < 3 => 0,
+            0 => 0,
+            n => (n + 2).min(room),
+        };
+        let [head, middle, stalled, tasks, foot] = Layout::vertical([
             Constraint::Length(5),
-            Constraint::Length((workers + 2).min(most)),
+            Constraint::Length(middle),
+            Constraint::Length(stalls),
             Constraint::Min(3),
             Constraint::Length(1),
         ])
         .areas(frame.area());
         self.draw_head(frame, head);
         self.draw_workers(frame, middle);
+        self.draw_stalls(frame, stalled);
         self.draw_tasks(frame, tasks);
         let words = "q quit  p pause  sort by: c count  a age  s site  w wait   ↑ ↓ PgUp PgDn Home End scroll";
         frame.render_widget(Paragraph::new(words).dim(), foot);
@@ -214,6 +227,26 @@ impl View {
         frame.render_widget(table, area);
     }
 
+    fn draw_stalls(&self, frame: &mut Frame<'_>, area: Rect) {
+        let stalls = &self.page.stalls;
+        let rows = stalls.iter().take(STALLS).map(|stalled| {
+            Row::new([
+                right(stalled.count.to_string(), 9),
+                right(age(stalled.longest_ms), 12),
+                stalled.task.clone(),
+                stalled.site.clone(),
+            ])
+        });
+        let widths = [Constraint::Length(9), Constraint::Length(12), Constraint::Length(8), Constraint::Fill(1)];
+        let names = Row::new(["   stalls", "     longest", "last", "spawned at"]);
+        let title = match stalls.len().saturating_sub(STALLS) {
+            0 => " stalls, the last first ".to_owned(),
+            more => format!(" stalls, the last first; {more} places more with --once "),
+        };
+        let block = Block::new().borders(Borders::TOP).title(title);
+        frame.render_widget(Table::new(rows, widths).header(names.bold()).block(block), area);
+    }
+
     fn draw_tasks(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let page = &self.page;
         let mut groups: Vec<&Group> = page.groups.iter().collect();
@@ -310,6 +343,10 @@ mod tests {
             "worker state     polls/s steals/s  parks/s  queued task     spawned at",
             "0      busy          24k        0        0       3 42       src/chat.rs:10:5",
             "1      parked          0        0        0       0 -        -",
+            " stalls, the last first ────────────────────────────────────────────────────────────────────────────",
+            "   stalls      longest last     spawned at",
+            "        2        1.5 s 77       src/chat.rs:40:9",
+            "        1        12 ms -        -",
             " 1007 tasks in 4 groups by count, from 1 ───────────────────────────────────────────────────────────",
             "    tasks       oldest state    waits for   spawned at",
             "     1000       250 ms parked   read        src/chat.rs:20:9",
@@ -317,13 +354,13 @@ mod tests {
             "",
             "q quit  p pause  sort by: c count  a age  s site  w wait   ↑ ↓ PgUp PgDn Home End scroll",
         ];
-        assert_eq!(screen(&mut view(), 100, 15), expected);
+        assert_eq!(screen(&mut view(), 100, 19), expected);
     }
 
     #[test]
     fn keys_sort_scroll_pause_and_quit() {
         let mut view = view();
-        let first_group = |view: &mut View| screen(view, 100, 15)[11].clone();
+        let first_group = |view: &mut View| screen(view, 100, 19)[15].clone();
         assert!(first_group(&mut view).contains("1000"));
         for (key, first) in [('a', "chan recv"), ('c', "1000"), ('w', "chan recv"), ('s', "chat.rs:20")] {
             assert_eq!(press(&mut view, KeyCode::Char(key)), Wish::Nothing);
@@ -360,9 +397,9 @@ mod tests {
     fn that_the_program_has_gone_is_said_over_what_was_last_known() {
         let mut view = View::new(sample());
         view.take(Err(Trouble::Refused("the runtime has ended".to_owned())));
-        let lines = screen(&mut view, 100, 15);
+        let lines = screen(&mut view, 100, 19);
         assert!(lines[0].contains("THE PROGRAM HAS GONE (the runtime has ended)"), "{}", lines[0]);
-        assert!(lines[11].contains("1000"));
+        assert!(lines[15].contains("1000"));
         view.take(Ok(sample()));
         assert!(!screen(&mut view, 100, 15)[0].contains("GONE"));
     }

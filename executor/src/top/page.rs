@@ -11,6 +11,8 @@
 //! worker      INDEX  STATE  POLLS  STEALS  PARKS  QUEUED  TASK  SITE
 //!                                                 STATE as `WorkerState` prints it; TASK and SITE what a busy or blocked one runs,
 //!                                                 or ran last, `-` if that is not known
+//! stall       COUNT  LONGEST_MS  TASK  SITE       the stalls of tasks that were spawned at one place, the longest, the last task; `-` and
+//!                                                 `-` for wakers. The place that stalled last comes first, 64 at most
 //! tasks       COUNT  OLDEST_MS  STATE  WAIT  SITE  alike tasks: how many, for how long the one that has waited longest, and where
 //!                                                 they were spawned
 //! more        GROUPS  TASKS                       what was left out, the smallest groups
@@ -46,6 +48,7 @@ pub(super) fn page(handle: &Handle, config: &Config) -> String {
     let metrics = handle.metrics();
     figures(&mut page, &metrics);
     workers(&mut page, handle, &metrics);
+    stalls(&mut page, handle);
     tasks(&mut page, handle);
     line(&mut page, &[&"end"]);
     page
@@ -135,6 +138,14 @@ fn workers(page: &mut String, handle: &Handle, metrics: &Metrics) {
                 &site,
             ],
         );
+    }
+}
+
+fn stalls(page: &mut String, handle: &Handle) {
+    for stalled in handle.stalls() {
+        let task = stalled.last_task().map_or("-".to_owned(), |task| task.to_string());
+        let site = stalled.location().map_or("-".to_owned(), plain);
+        line(page, &[&"stall", &stalled.count(), &stalled.longest().as_millis(), &task, &site]);
     }
 }
 
