@@ -1,4 +1,5 @@
-//! The load generator of the echo workload, and of the echo server of `stall`: one thread, one epoll, 64 connections with one request each on the way.
+//! The load generator of the echo workload, and of the echo server of `stall`: one thread, one epoll, 64 connections with one
+//! request each on the way.
 //!
 //! It uses no runtime, so that it is the same for all. Level-triggered; an answer costs it one read, one write and its
 //! share of an `epoll_wait`, the least that a client can do. Every answer is compared with its request.

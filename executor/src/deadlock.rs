@@ -336,7 +336,7 @@ fn inside(numbers: &mut Numbers) -> Option<Inside> {
     if out != 0 {
         return None;
     }
-    // At last, since it may take longest.
+    // Last, since it may take longest.
     (!core::all().any(|core| core.driver.is_awaited())).then_some(inside)
 }
 
@@ -405,7 +405,7 @@ fn report() {
 }
 
 /// Whether everything that is known of sleeps for good, at this moment; threads that are not gambol's may still wake it. For dumps, and
-/// for who asks.
+/// for those who ask.
 pub(crate) fn suspected() -> Option<Deadlock> {
     inside(&mut Numbers::new())?;
     let deadlock = Deadlock::collect(false);

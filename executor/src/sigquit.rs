@@ -1,8 +1,8 @@
 //! The task dump when SIGQUIT comes: to stderr, and the program goes on.
 //!
 //! All workers may be stuck when it is asked for, perhaps with stderr's lock in a stuck task's hands. So it is written by a thread of its
-//! own, past std's stderr. The thread sleeps in the read of a pipe, and the handler writes a byte there: it is all that a handler may do. While
-//! no signal comes this costs two descriptors and a thread that never runs.
+//! own, past std's stderr. The thread sleeps in the read of a pipe, and the handler writes a byte there: it is all that a handler
+//! may do. While no signal comes this costs two descriptors and a thread that never runs.
 //!
 //! The child of a fork has the handler and the pipe, but no such thread, and the parent must not hear of its signals: there the
 //! handler does nothing.
@@ -27,8 +27,9 @@ const CHUNK: usize = 4096;
 const ATTEMPTS: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// From now on SIGQUIT (Ctrl-\\ at the terminal) writes the [`TaskDump`](crate::TaskDump) of every runtime in the process to stderr, and does not end the
-/// process any more. `GAMBOL_DUMP=sigquit` in the environment does the same as soon as the default runtime starts.
+/// From now on SIGQUIT (Ctrl-\\ at the terminal) writes the [`TaskDump`](crate::TaskDump) of every runtime in the process to
+/// stderr, and does not end the process any more. `GAMBOL_DUMP=sigquit` in the environment does the same as soon as the default
+/// runtime starts.
 ///
 /// Also when all workers are stuck: a thread of its own writes it. A second call does nothing. It cannot be undone.
 ///

@@ -29,7 +29,7 @@ pub struct Source {
     word: Word,
     /// Never changes.
     key: u64,
-    /// The number that was registered. Never changes; it is told to who asks who waits for what, and used for nothing else.
+    /// The number that was registered. Never changes; it is told to those who ask who waits for what, and used for nothing else.
     descriptor: RawDescriptor,
     shared: Mutex<Shared>,
 }

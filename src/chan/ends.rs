@@ -14,11 +14,12 @@
 //! several tasks share by reference, of which one has not used it yet; and a task that waits for several things at once, other than by
 //! `select!`, and asked the channel last.
 //!
-//! Left: tasks in a `select!` (its other arms may be anything; they count as alive), and handles of tasks that have ended, which cannot be told
-//! from tasks that run.
+//! Left: tasks in a `select!` (its other arms may be anything; they count as alive), and handles of tasks that have ended, which
+//! cannot be told from tasks that run.
 //!
-//! Off, it costs one load and one branch on a line that nobody writes, two instructions, per operation on a channel: 4.5 of 226 for a send and a
-//! receive without a wait, 1.4 of 1438 for a message that wakes a task. On, a lock for the process and a few searches in maps.
+//! Off, it costs one load and one branch on a line that nobody writes, two instructions, per operation on a channel: 4.5 of 226 for
+//! a send and a receive without a wait, 1.4 of 1438 for a message that wakes a task. On, a lock for the process and a few searches
+//! in maps.
 
 use super::{line::Place, shared::Shared, sync};
 use gambol_executor::{Id, Reason, TaskInfo, current_task, parked_tasks, spawn_thread};
@@ -211,13 +212,13 @@ impl Stood {
     }
 }
 
-/// Switches the recording for [`leak_hints`] on or off, for all channels that are made from then on. It is off at first, unless the environment
-/// has `GAMBOL_LEAKS`. What was recorded is forgotten.
+/// Switches the recording for [`leak_hints`] on or off, for all channels that are made from then on. It is off at first, unless the
+/// environment has `GAMBOL_LEAKS`. What was recorded is forgotten.
 ///
 /// While it is on, each operation on a channel takes a lock that all share.
 ///
-/// With `GAMBOL_LEAKS=30` in its environment a program records from its first channel on, and a thread tells on stderr every 30 seconds of tasks
-/// that have been waiting for as long, each of them once. Fractions are allowed.
+/// With `GAMBOL_LEAKS=30` in its environment a program records from its first channel on, and a thread tells on stderr every 30
+/// seconds of tasks that have been waiting for as long, each of them once. Fractions are allowed.
 pub fn watch_ends(on: bool) {
     ask_environment();
     switch(on);
@@ -266,14 +267,14 @@ fn tell_all(after: Duration) {
     }
 }
 
-/// Tasks that have waited for at least `after` to send or to receive, and seem to wait for each other: all handles of the channels that they
-/// wait for were last used by tasks that wait like this themselves.
+/// Tasks that have waited for at least `after` to send or to receive, and seem to wait for each other: all handles of the channels
+/// that they wait for were last used by tasks that wait like this themselves.
 ///
-/// **It is a hint.** Recording must have been switched on, by [`watch_ends`] or in the environment, before the channels were made; without it there
-/// is none. What is not known to be stuck counts as alive: a handle that no task has used yet, one that a thread or the future of a
-/// [`block_on`](crate::block_on) has used, a weak one; a task in a `select!`. It can be wrong where a handle was used by one task and then
-/// given to another, or is shared, or where a task waits for a channel and something else at once in a way other than `select!`. So choose
-/// `after` longer than such a pause may be.
+/// **It is a hint.** Recording must have been switched on, by [`watch_ends`] or in the environment, before the channels were made;
+/// without it there is none. What is not known to be stuck counts as alive: a handle that no task has used yet, one that a thread
+/// or the future of a [`block_on`](crate::block_on) has used, a weak one; a task in a `select!`. It can be wrong where a handle was
+/// used by one task and then given to another, or is shared, or where a task waits for a channel and something else at once in a
+/// way other than `select!`. So choose `after` longer than such a pause may be.
 ///
 /// ```
 /// use gambol::{chan, time::{Duration, sleep}};
@@ -364,7 +365,7 @@ impl LeakHint {
         &self.task
     }
 
-    /// The other tasks that have used the channels for which it waits. They are stuck as it is, each with a hint of its own.
+    /// The other tasks that have used the channels for which it waits. They are as stuck as this one, each with a hint of its own.
     pub fn others(&self) -> &[Id] {
         &self.others
     }

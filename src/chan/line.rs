@@ -4,8 +4,9 @@
 //! A waiter is in line until it is called; then it keeps its slot, and with it its place: a receiver that was called and finds
 //! that somebody else was faster gets in again where it stood, before all who came after it.
 //!
-//! They stand before all others, since each was the first in line when it was called (but for the arms of a select that called it); and among themselves in a heap, because a whole
-//! crowd may come again, in any order. (Looked for from the front of the list, the places of 100,000 took minutes.)
+//! They stand before all others, since each was the first in line when it was called (but for the arms of a select that called it);
+//! and among themselves in a heap, because a whole crowd may come again, in any order. (Looked for from the front of the list, the
+//! places of 100,000 took minutes.)
 //!
 //! A line is used under its channel's lock. No waker is cloned, dropped or woken here, and no value dropped: they are handed
 //! out, for after the release.

@@ -24,17 +24,19 @@
 //! | [`oneshot`](oneshot()) | one value, once |
 //!
 //! **No value is lost** or delivered twice, whichever future is dropped at whatever moment. A receiver takes a value in the very poll that
-//! returns it. A value that was not delivered comes back in the error. Who drops a send before it has completed drops the value with it, unless
-//! that was a [`Sender::send_from`]: that puts it back to where it came from. And with the last receiver goes what nobody has received.
+//! returns it. A value that was not delivered comes back in the error. Who drops a send before it has completed drops the value
+//! with it, unless that was a [`Sender::send_from`]: that puts it back to where it came from. And with the last receiver goes what
+//! nobody has received.
 //!
-//! **Order.** Values come in the order in which they were sent. Senders that wait are served in the order of their coming, and so are receivers,
-//! but one that runs anyway may be faster: it costs a task less to take what is there than to wait for one that is not awake yet. The one that
-//! was passed over keeps its place, in front. A receiver that was called and is not polled (it lies in a
-//! `FuturesUnordered` that nobody looks at) delays those behind it by 20 ms at most.
+//! **Order.** Values come in the order in which they were sent. Senders that wait are served in the order of their coming, and so
+//! are receivers, but one that runs anyway may be faster: it costs a task less to take what is there than to wait for one that is
+//! not awake yet. The one that was passed over keeps its place, in front. A receiver that was called and is not polled (it lies in
+//! a `FuturesUnordered` that nobody looks at) delays those behind it by 20 ms at most.
 //!
 //! **Closing.** A channel is closed when its last sender or its last receiver is dropped, or by `close` on either side. What has been sent
-//! can be received all the same; to send fails at once, and those who wait to send get their values back. A receiver gets None when nothing is
-//! left. So a loop around `recv` ends by itself when all senders are gone; one that the receiving task itself holds counts as well.
+//! can be received all the same; to send fails at once, and those who wait to send get their values back. A receiver gets None when
+//! nothing is left. So a loop around `recv` ends by itself when all senders are gone; one that the receiving task itself holds
+//! counts as well.
 //!
 //! Everything works on any thread and under any executor. The `_blocking` methods are for plain threads.
 

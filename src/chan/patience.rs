@@ -1,8 +1,8 @@
 //! The limit to how long a receiver that was called may keep those behind it waiting.
 //!
-//! A call wakes a task, and says nothing about when that task will poll the very future that was called. It may lie in a `FuturesUnordered` or
-//! beside a `.await` that takes hours, and it is dropped by nobody. Everywhere else (async-channel, tokio's semaphore) those behind
-//! it then wait as long.
+//! A call wakes a task, and says nothing about when that task will poll the very future that was called. It may lie in a
+//! `FuturesUnordered` or beside a `.await` that takes hours, and it is dropped by nobody. Everywhere else (async-channel, tokio's
+//! semaphore) those behind it then wait as long.
 //!
 //! So when somebody is called while others are in line, the channel is looked at again after [`PATIENCE`]. If values have been
 //! taken meanwhile, all is well, and it is looked at once more later. If none was, and there is something to take, all in line are called.

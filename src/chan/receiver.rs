@@ -19,8 +19,8 @@ use std::{
 
 /// Receives the values of a channel. Clones share them: each value goes to one of them.
 ///
-/// The channel is closed when the last `Receiver` is dropped, the last [`Sender`](super::Sender), or by [`close`](Self::close). With the last
-/// receiver go the values that nobody has received.
+/// The channel is closed when the last `Receiver` is dropped, the last [`Sender`](super::Sender), or by [`close`](Self::close).
+/// With the last receiver go the values that nobody has received.
 ///
 /// It is also a [`Stream`], which ends when the channel is closed and empty.
 pub struct Receiver<T> {
@@ -55,7 +55,8 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`Empty`](TryRecvError::Empty): there is none at this time. [`Closed`](TryRecvError::Closed): there will be none, the channel is closed.
+    /// [`Empty`](TryRecvError::Empty): there is none at this time. [`Closed`](TryRecvError::Closed): there will be none, the
+    /// channel is closed.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         if ends::on() {
             ends::used(&self.shared, Side::Receivers);

@@ -22,11 +22,11 @@
 //! A receiver is called at most once for each time that it gets in line. *Always so, when the lock is released: as many receivers have
 //! been called and have not come yet as there are values to take (in the queue, or with senders in line where there is none), or
 //! nobody is in line.* A value that comes calls one; one that is called and goes away (dropped, or it was an arm of a select that did
-//! something else) calls the next if there is something to take; one that is called and comes either takes a value or finds none. A receiver that runs anyway and takes a value leaves one called too many, which
-//! finds nothing and gets in line again.
+//! something else) calls the next if there is something to take; one that is called and comes either takes a value or finds none. A
+//! receiver that runs anyway and takes a value leaves one called too many, which finds nothing and gets in line again.
 //!
-//! A receiver that was called and is neither polled nor dropped (it lies in a `FuturesUnordered` that nobody looks at just now) could hold up
-//! those behind it. `patience.rs` sees to that.
+//! A receiver that was called and is neither polled nor dropped (it lies in a `FuturesUnordered` that nobody looks at just now)
+//! could hold up those behind it. `patience.rs` sees to that.
 //!
 //! # Costs
 //!

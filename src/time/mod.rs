@@ -26,8 +26,8 @@ pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 ///
 /// Never early; late by the time that the system needs to wake a thread, some tens of microseconds, plus what the worker is
 /// just doing. Delays beyond 32 ms are rounded up by at most a 256th and at most 0.53 ms, so that those that end together wake
-/// together; [`sleep_until`] does not round, and virtual time does not. The delay counts from this call, not from the first poll. Zero completes at once;
-/// `Duration::MAX` never does.
+/// together; [`sleep_until`] does not round, and virtual time does not. The delay counts from this call, not from the first poll.
+/// Zero completes at once; `Duration::MAX` never does.
 ///
 /// # Cancel safety
 ///

@@ -13,8 +13,8 @@
 //! # Batons
 //!
 //! Whoever polls, wakes timers or moves the clock has a baton, from before it begins until everything is queued that it has woken. With
-//! a seed there is one, and who gets it next is drawn from those who wait for it; without, a worker's turn needs a free number, as many as there are
-//! workers, and a thread in `block_on` needs nothing.
+//! a seed there is one, and who gets it next is drawn from those who wait for it; without, a worker's turn needs a free number, as
+//! many as there are workers, and a thread in `block_on` needs nothing.
 //!
 //! ```text
 //! to wake a task         1 push it onto the board   2 give out what batons there are
@@ -30,24 +30,25 @@
 //!                        to go on is to take a baton, move the clock, wake what is due, and end as a turn does
 //! ```
 //!
-//! *Why time never leaps over what runs.* A task is on the board or has a baton from its wake until its Pending; a thread likewise from its notification; a
-//! blocking job holds the time from before it is queued until its result has woken whoever wants it; a thread that blocks lets go of
-//! the time in the same step that puts it back among those who wait. So at each moment one of these stands on the board, and the leap
-//! looks at all of them under the lock. The models are in `models.rs`.
+//! *Why time never leaps over what runs.* A task is on the board or has a baton from its wake until its Pending; a thread likewise
+//! from its notification; a blocking job holds the time from before it is queued until its result has woken whoever wants it; a
+//! thread that blocks lets go of the time in the same step that puts it back among those who wait. So at each moment one of these
+//! stands on the board, and the leap looks at all of them under the lock. The models are in `models.rs`.
 //!
 //! *Sockets.* Only the ground thread (`ground.rs`) waits in the poller, and once there is a poller only it moves the time. So no
-//! wakers can be between the poller and the board when it does. A source is pending when somebody is enrolled there. A future that was dropped may have
-//! left its waker behind, so before sockets hold the time, all of them are woken once, and those who still wait enrol again.
+//! wakers can be between the poller and the board when it does. A source is pending when somebody is enrolled there. A future that
+//! was dropped may have left its waker behind, so before sockets hold the time, all of them are woken once, and those who still
+//! wait enrol again.
 //!
 //! *On whose stack.* Wakers of timers run foreign code. They are woken by workers between turns and by the ground thread, not by a
 //! thread that enters or leaves `block_on` somewhere in the user's code, perhaps under a lock that a waker wants too.
 //!
 //! # What a seed makes equal
 //!
-//! Which entry is next, which worker it goes to, and every seed of a turn's `random()` come from streams of their own (`streams.rs`). As long
-//! as everything that happens is done by somebody with the baton, or is a leap, the run is a function of the seed. A wake from elsewhere (a
-//! socket, a blocking job, a plain thread, a thread that comes back from blocking) is entered when it comes. The order of tasks
-//! is also the same for any number of workers.
+//! Which entry is next, which worker it goes to, and every seed of a turn's `random()` come from streams of their own
+//! (`streams.rs`). As long as everything that happens is done by somebody with the baton, or is a leap, the run is a function of
+//! the seed. A wake from elsewhere (a socket, a blocking job, a plain thread, a thread that comes back from blocking) is entered
+//! when it comes. The order of tasks is also the same for any number of workers.
 //!
 //! When the last thread leaves `block_on`, a seeded stage pauses, so that what else is ready does not run into the end of the runtime for a
 //! time that nobody can repeat. It goes on when something happens outside, or after [`PAUSE`].

@@ -1,7 +1,7 @@
 //! The protocol of `mod.rs` in every interleaving: batons, notifications, holds, and the moment at which time moves.
 //!
-//! The threads use the real board and the real guests, and `settle` here is `Stage::settle` without a core. Time moves once; then whoever was
-//! woken before must have acted. Each was made to fail by the changes beside it, which were taken back:
+//! The threads use the real board and the real guests, and `settle` here is `Stage::settle` without a core. Time moves once; then
+//! whoever was woken before must have acted. Each was made to fail by the changes beside it, which were taken back:
 //!
 //! | model | change |
 //! | --- | --- |

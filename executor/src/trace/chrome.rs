@@ -14,7 +14,7 @@
 //!
 //! All rings are merged by time and written in one pass, event by event. What is kept meanwhile is what is open: slices, and
 //! tasks that are ready. A ring that has lost its oldest events may begin in the middle of a slice: an end without its
-//! beginning is left out, and what is open at last is closed there. So every file is whole.
+//! beginning is left out, and what is open at the end is closed there. So every file is whole.
 
 use super::{
     note::{By, End, Note, Site},

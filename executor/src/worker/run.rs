@@ -141,7 +141,7 @@ impl Local {
             self.worker.attention.clear(SURPLUS);
         }
         if attention & STUCK != 0 {
-            // Not stuck after all, or not any more.
+            // Not stuck after all, or no longer.
             self.trace(|| Note::StallEnd { worker: self.worker.index });
             surplus |= self.core().table.recover(self.worker);
             self.core().monitor.watch();
