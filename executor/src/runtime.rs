@@ -584,6 +584,7 @@ impl Handle {
     ///
     /// It stops nobody: what it looks at it holds for some microseconds at a time, whatever the number of tasks. So it is no
     /// picture of one moment; tasks that come or go meanwhile may be missing. It is empty when the runtime was shut down.
+    /// `gambol::guide::seeing` shows one, and says what its columns mean.
     pub fn dump(&self) -> TaskDump {
         self.core.dump()
     }

@@ -21,7 +21,8 @@ use std::{
 /// Unlike [`Sleep`](crate::Sleep) it also moves the clock while sockets or blocking work hold it. A duration of zero lets
 /// everybody else come to rest. `Duration::MAX` goes from deadline to deadline without end.
 ///
-/// Several at one time, in different tasks, complete in the order of where they want the clock.
+/// Several at one time, in different tasks, complete in the order of where they want the clock. `gambol::guide::testing` has an
+/// example.
 ///
 /// # Panics
 ///

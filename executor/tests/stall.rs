@@ -4,7 +4,7 @@
 mod common;
 
 use common::{ends, pair, runtime};
-use gambol_executor::{Direction, Done, Reason, Runtime, Sleep, Stall, block_on, spawn};
+use gambol_executor::{Direction, Done, Reason, Runtime, Sleep, Stall, StallSite, block_on, spawn};
 use std::{
     future::{Future, poll_fn},
     io::{Read, Write},
@@ -347,6 +347,12 @@ fn a_stuck_worker_is_reported_once_for_each_place_and_counted_each_time() {
         // The third was spawned at another place.
         let second = reports.recv().unwrap();
         assert!(second.duration() < common::LIMIT);
+        settles("each in the table", || {
+            let sites = runtime.handle().stalls();
+            let counted: u64 = sites.iter().map(StallSite::count).sum();
+            let has = |stall: &Stall| sites.iter().any(|site| site.last_task() == stall.task());
+            counted == runtime.metrics().stalls() && has(&second)
+        });
         drop(runtime);
         assert!(reports.recv().is_err(), "the second at the same place is not reported");
     });
@@ -365,6 +371,9 @@ fn a_stall_that_does_not_end_is_reported_all_the_same() {
         let stall = reports.recv().unwrap();
         assert!(!stall.has_ended());
         assert!(stall.duration() >= Duration::from_secs(1));
+        let site = runtime.handle().stalls().into_iter().find(|site| site.location() == stall.location()).unwrap();
+        assert!(site.longest() >= stall.duration(), "{site}");
+        assert_eq!((site.count(), site.last_task()), (1, Some(stuck.id())));
         tell.send(()).unwrap();
         block_on(stuck).unwrap();
     });
