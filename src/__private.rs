@@ -14,11 +14,14 @@
 pub use crate::task::Rota;
 pub use futures_util::future::{maybe_done, try_maybe_done};
 
-use gambol_executor as executor;
+use gambol_executor::{
+    self as executor,
+    named::{self, Particulars},
+};
 use std::{
     env,
     marker::PhantomData,
-    panic,
+    panic::{self, Location},
     process::{ExitCode, Termination},
     thread,
 };
@@ -84,8 +87,9 @@ impl AsTask {
     {
         let (runtime, mut told) = setup.start();
         let test = Box::pin(test);
+        let particulars = Particulars { location: Some(Location::caller()), ..Particulars::default() };
         // It is spawned inside, where the order is drawn from the beginning.
-        match runtime.block_on(async { executor::spawn(test).await }) {
+        match runtime.block_on(async { named::spawn(None, particulars, test).await }) {
             Ok(code) => told.end(code),
             // The hook has told of it already.
             Err(error) if error.is_panic() => panic::resume_unwind(error.into_panic()),

@@ -677,8 +677,9 @@ fn observe(_handle: &Handle) {
     crate::top::serve_default(_handle);
 }
 
-/// What the environment says about the default runtime's traces.
+/// What the environment says about seeing what the default runtime does.
 fn from_environment(mut builder: Builder) -> Builder {
+    obey_dump_variable();
     let events = number("GAMBOL_TRACE_EVENTS", trace::MIN_EVENTS, trace::MAX_EVENTS).unwrap_or(trace::EVENTS);
     if let Some(path) = env::var_os("GAMBOL_TRACE").filter(|path| !path.is_empty()) {
         // The program runs without a trace rather than not at all.
@@ -844,7 +845,6 @@ pub fn run_main_local<F: Future>(workers: Option<usize>, main: F) -> F::Output {
 
 fn main_core(workers: Option<usize>) -> &'static Core {
     if let Some(workers) = workers {
-        obey_dump_variable();
         let runtime = from_environment(Builder::new().workers(workers))
             .build()
             .unwrap_or_else(|error| panic!("the runtime for main cannot be started: {error}"));
