@@ -92,8 +92,8 @@ pub struct TaskInfo {
     pub since: Duration,
     /// Where it was spawned.
     pub location: &'static Location<'static>,
-    /// If it is parked and waits for I/O, or in a `select!`: the descriptors, those included that an operation which was dropped half-way has
-    /// left behind. Empty where a combinator polls with wakers of its own.
+    /// If it is parked and waits for I/O, or in a `select!`: the descriptors, those included that an operation which was dropped
+    /// half-way has left behind. Empty where a combinator polls with wakers of its own.
     pub descriptors: Vec<Interest>,
 }
 
