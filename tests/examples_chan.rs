@@ -194,6 +194,31 @@ fn crawl_looks_at_each_page_once() {
     }
 }
 
+/// Elsewhere the number of threads cannot be had, and nothing is certain.
+#[cfg(target_os = "linux")]
+#[test]
+fn deadlock_is_reported_with_both_sites() {
+    let output = run("deadlock", &[]);
+    let report = lines(&output.stderr);
+    assert_eq!((output.status.code(), report.len()), (Some(2), 4), "{report:?}");
+    assert!(report[0].starts_with("gambol: all tasks are asleep: deadlock. "), "{report:?}");
+    assert_eq!(report[1], "  thread \"main\" waits in block_on");
+    let source = include_str!("../examples/deadlock.rs");
+    for (task, speaker) in report[2..].iter().zip(["Romeo", "Juliet"]) {
+        let (words, site) = task.split_once(", spawned at examples/deadlock.rs:").unwrap();
+        assert!(words.contains(": waits for chan recv, "), "{report:?}");
+        let spawn = source.lines().nth(number(&site.replace(':', " "), 0) as usize - 1).unwrap();
+        assert!(spawn.contains("gambol::spawn(") && spawn.contains(speaker), "{spawn}");
+    }
+    assert_eq!(lines(&output.stdout), [""; 0]);
+}
+
+#[test]
+fn deadlock_is_no_such_thing_while_a_thread_holds_a_sender() {
+    let lines = printed("deadlock", &["--thread"]);
+    assert_eq!(lines, ["Romeo has heard from a thread", "Juliet has heard from Romeo"]);
+}
+
 #[test]
 fn bad_input_is_answered_with_a_sentence() {
     for (example, arguments) in [
@@ -208,6 +233,7 @@ fn bad_input_is_answered_with_a_sentence() {
         ("crawl", &["10", "0"]),
         ("first_response", &["10", ""]),
         ("timeout_tree", &["x"]),
+        ("deadlock", &["--threads"]),
     ] {
         let output = run(example, arguments);
         let stderr = lines(&output.stderr);
