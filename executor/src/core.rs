@@ -475,7 +475,8 @@ impl Core {
     }
 
     /// Cancels every task, fires every timer, wakes everyone who waits for a descriptor. May be called several times, also
-    /// by several threads at once; a task that is in a poll at this moment ends when that poll ends.
+    /// by several threads at once; a task that is in a poll at this moment is cancelled by the worker that gives it that turn, when
+    /// the worker ends (`is_drained`).
     pub(crate) fn drain(&'static self) {
         let _inside = context::enter_foreign(self);
         let _cancelling = context::begin_cancelling(self);
@@ -491,9 +492,18 @@ impl Core {
         self.wake_all(wakers);
         self.phase.store(CLOSED, Ordering::Release);
         // Pairs with the fence in `inject` (in `claim_after_publish`): a task that is queued by someone who does not see yet
-        // that the runtime is closed is seen below.
+        // that the runtime is closed is seen below. And with the one in `is_drained`.
         fence(Ordering::SeqCst);
         self.cancel_all();
+    }
+
+    /// Whether the runtime has been drained, or is being drained. For a worker that has given its last turn: the drain sees the
+    /// task in the registry that parked then, or the worker sees the drain, and owes another.
+    #[cold]
+    pub(crate) fn is_drained(&self) -> bool {
+        // Pairs with the fence in `drain`.
+        fence(Ordering::SeqCst);
+        self.phase() >= CLOSED
     }
 
     fn cancel_all(&'static self) {

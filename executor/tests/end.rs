@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ends, runtime};
-use gambol_executor::{Handle, JoinHandle, Runtime, Sleep, block_on};
+use gambol_executor::{Handle, JoinHandle, Runtime, Sleep, block_on, spawn};
 use std::{
     future::pending,
     sync::{Arc, Mutex, mpsc},
@@ -178,4 +178,38 @@ fn a_waker_that_holds_the_monitor_does_not_hold_up_the_end() {
         assert!(error.to_string().contains("a waker"), "{error}");
         return_now.send(()).unwrap();
     });
+}
+
+/// Another task waits for it in a `block_on`, on a thread that is to end too. With one place for workers, that is the thread on which
+/// it has its turn.
+#[test]
+fn a_task_that_parks_after_the_runtime_was_drained_is_cancelled() {
+    for places in [1, 2] {
+        ends("the end", move || {
+            let runtime = Runtime::builder().workers(1).max_workers(places).build().unwrap();
+            let (dropped, is_dropped) = mpsc::channel::<()>();
+            drop(runtime.spawn(async move {
+                // Dropped when the runtime is drained.
+                let _dropped = dropped;
+                pending::<()>().await
+            }));
+            let (began, has_begun) = mpsc::channel();
+            let task = runtime.spawn(async move {
+                block_on(async {
+                    let child = spawn(async move {
+                        began.send(()).unwrap();
+                        let _ = is_dropped.recv();
+                        // The rest of the drain has this long to pass. If it does not, nothing is shown, and nothing fails.
+                        thread::sleep(Duration::from_millis(100));
+                        pending::<()>().await
+                    });
+                    child.await.unwrap_err().is_cancelled()
+                })
+            });
+            has_begun.recv().unwrap();
+            runtime.shutdown(Duration::from_secs(30)).expect("all workers end");
+            // Its turn has ended, and with it the block_on; it was itself not cancelled before.
+            assert!(block_on(task).unwrap());
+        });
+    }
 }

@@ -5,7 +5,7 @@ mod chrome;
 mod common;
 
 use chrome::{Trace, check};
-use common::{LIMIT, TakeWaker, ends, pair, read, yield_now};
+use common::{LIMIT, TakeWaker, ends, ends_within, pair, read, yield_now};
 use gambol_executor::{Builder, Id, Reason, Runtime, Sleep, block_on, named, park, spawn, spawn_local};
 use std::{
     collections::BTreeSet,
@@ -264,7 +264,8 @@ fn rings_that_overflow_give_a_whole_trace_of_the_last_events() {
 #[test]
 fn a_trace_that_is_written_while_tasks_run_is_whole() {
     for events in [64, 1000, 4000] {
-        ends("the writes", move || {
+        // Each trace is written and read beside workers that never rest; with a sanitizer that takes a while.
+        ends_within(LIMIT * 5, "the writes", move || {
             let runtime = Runtime::builder().workers(2).trace_events(events).build().unwrap();
             let over = Arc::new(AtomicBool::new(false));
             let tasks: Vec<_> = (0..8)

@@ -116,6 +116,10 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
     core.table.step_out(worker);
     ensure_runner(core);
+    if leave == Some(Leave::Stop) && core.is_drained() {
+        // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained.
+        core.drain();
+    }
     leave != Some(Leave::Stop)
 }
 

@@ -451,7 +451,10 @@ fn thread_main(worker: &'static Worker) {
         }
     }
     worker.thread.forget();
-    if core.table.exit(worker) {
+    let last = core.table.exit(worker);
+    if last || core.is_drained() {
+        // Not the last, but late: what had its turn here while the runtime was drained has parked since, and nobody has seen it.
+        // A worker that still waits for it, in a `block_on`, will never be the last.
         core.drain();
     }
     call_hook(config.on_thread_stop.as_deref());
