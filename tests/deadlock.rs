@@ -79,6 +79,10 @@ const CASES: &[(&str, fn(), Does)] = cases![
     a_hook_that_panics Ends,
     suspected Ends,
     woken_by_plain_threads_about_once_a_second Ends,
+    beside_threads_that_only_look Reports,
+    woken_by_the_last_hook_of_a_pool_thread Ends,
+    woken_by_the_drop_of_a_hook Ends,
+    a_stuck_worker_beside_one_that_waits IsSilent,
 ];
 
 /// A name that the report is to contain: that of the line below the call.
@@ -372,6 +376,81 @@ fn relay(tx: Sender<u32>, mut random: fastrand::Rng, until: Instant) {
             relay(tx, random, until);
         }
     });
+}
+
+/// Each kind of thread that the runtime has.
+fn beside_threads_that_only_look() {
+    let path = env::temp_dir().join(format!("gambol-deadlock-{}", std::process::id()));
+    let builder = Builder::new().workers(2).schedtrace(Duration::from_millis(100)).trace_events(64).histograms(true);
+    let runtime = builder.build().unwrap();
+    let top = runtime.handle().serve_top(&path).unwrap();
+    gambol::runtime::dump_on_sigquit().unwrap();
+    // It is not removed at the end: the process is killed.
+    std::fs::remove_file(top.path()).unwrap();
+    runtime.block_on(embrace());
+}
+
+/// How long what runs on threads that end takes before it wakes somebody: both looks and more.
+const SLOW: Duration = Duration::from_millis(3500);
+
+/// A runtime that must not report anything.
+fn watched(builder: Builder) -> Runtime {
+    let hooked = builder.workers(1).on_deadlock(|deadlock| {
+        eprintln!("a false alarm: {deadlock}");
+        exit(1);
+    });
+    hooked.build().unwrap()
+}
+
+/// Ends its thread's sleep, late.
+struct SendsLate(Sender<u32>);
+
+impl Drop for SendsLate {
+    fn drop(&mut self) {
+        thread::sleep(SLOW);
+        let _ = self.0.try_send(1);
+    }
+}
+
+fn woken_by_the_last_hook_of_a_pool_thread() {
+    let (tx, rx) = chan::buffered(1);
+    let runtime = watched(Builder::new().on_thread_stop(move || {
+        if thread::current().name().is_some_and(|name| name.ends_with("-blk")) {
+            thread::sleep(SLOW);
+            let _ = tx.try_send(1);
+        }
+    }));
+    runtime.block_on(async {
+        gambol::spawn_blocking(|| ()).await.unwrap();
+        rx.recv().await.unwrap();
+    });
+}
+
+fn woken_by_the_drop_of_a_hook() {
+    let (tx, rx) = chan::buffered(1);
+    let keeps = SendsLate(tx);
+    let other = Builder::new().workers(1).on_stall(move |_| drop(keeps.0.try_send(2))).build().unwrap();
+    let runtime = watched(Builder::new());
+    let handle = other.handle().clone();
+    drop(handle.spawn(async move { drop(other) }));
+    drop(handle);
+    assert_eq!(runtime.block_on(rx.recv()), Some(1));
+}
+
+/// What it waits for in its system call nobody of ours knows.
+fn a_stuck_worker_beside_one_that_waits() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let runtime = Builder::new().workers(2).build().unwrap();
+    runtime.spawn(async move {
+        let _ = std::io::Read::read(&mut &reader, &mut [0]);
+    });
+    ready();
+    runtime.block_on(async {
+        // One of them in a block_on, another parked.
+        let waits = gambol::spawn(async { block_on(pending::<()>()) });
+        let _ = join(waits, gambol::spawn(embrace())).await;
+    });
+    drop(writer);
 }
 
 // ---- the parent

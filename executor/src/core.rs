@@ -22,7 +22,7 @@
 use crate::{
     attention,
     clock::{Clock, real_now},
-    context,
+    context, deadlock,
     driver::Driver,
     histogram::{self, Timing},
     idle::{Idle, Owed, Seat},
@@ -153,6 +153,8 @@ impl Core {
         };
         drop(spare);
         core.clock.set_virtual(config.virtual_time);
+        // Another clock may have been kept here.
+        core.keep_coarse(core.clock.now());
         core.stage.open(&config, config.workers.unwrap_or(1));
         if core.stage.is_on() {
             // The core may have served another runtime, of which no task is left.
@@ -224,6 +226,7 @@ impl Core {
     /// Lets the core serve another runtime, if nobody uses it and all its tasks are gone.
     #[cold]
     fn retire(&'static self) {
+        let _discarding = deadlock::Discarding::begin();
         // Looked at and changed under one lock, so that a core is not put here twice.
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         // In this order: as many were spawned by now as had finished before, so none is left.
@@ -683,6 +686,7 @@ pub(crate) fn each_live(mut show: impl FnMut(&'static Core)) {
         let core = by_slot(slot as u16);
         if core.lease_live() {
             show(core);
+            let _discarding = deadlock::Discarding::begin();
             core.release();
         }
     }

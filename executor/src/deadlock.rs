@@ -4,7 +4,9 @@
 //! 1. every thread of the process is ours, or sleeps in a `block_on` of ours, and all of them sleep;
 //! 2. nothing stands in a queue, and no sleeper was called;
 //! 3. nothing from outside can come in: no timer is armed, nobody waits for a descriptor (signals and children come through these),
-//!    there is no blocking job, nor a thread that ends by itself after a while.
+//!    there is no blocking job, nor a thread that ends by itself after a while, nor one that calls or drops hooks as it ends.
+//!
+//! Threads of ours that only look (`sigquit.rs`, `schedtrace.rs`, `top.rs`) count as asleep, since they wake nobody.
 //!
 //! Whoever is to wake somebody must run, and nobody runs or is going to. A thread that is not ours may hold a `Sender`, so with
 //! one there is at most a suspicion, which is told to those who ask.
@@ -67,7 +69,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -231,6 +233,8 @@ pub(crate) struct Watcher {
 enum Obstacle {
     /// Something goes on, or may come.
     Busy,
+    /// Hooks run on a thread that ends. Nobody asks for a look when that is over.
+    Discarding,
     /// There are threads that nothing is known of.
     Foreign,
 }
@@ -267,6 +271,7 @@ impl Watcher {
         core.monitor.post.settled.store(true, Ordering::Relaxed);
         match certain() {
             Err(Obstacle::Busy) => {}
+            Err(Obstacle::Discarding) => self.again = Some(Instant::now() + CALM),
             Err(Obstacle::Foreign) => {
                 // One of our own may have ended just now, and the kernel has not noted it.
                 if real_now().saturating_sub(ours::last_end()) < CALM.as_nanos() as u64 {
@@ -291,9 +296,33 @@ impl Watcher {
     }
 }
 
+/// A thread of ours that counts as asleep, or does not count as running any more, calls or drops a runtime's hooks. They may block, and
+/// then wake somebody.
+static DISCARDING: AtomicUsize = AtomicUsize::new(0);
+
+/// Until it is dropped nothing is certain.
+pub(crate) struct Discarding(());
+
+impl Discarding {
+    /// To be called before the thread, or the runtime, counts as gone.
+    pub(crate) fn begin() -> Discarding {
+        DISCARDING.fetch_add(1, Ordering::Relaxed);
+        Discarding(())
+    }
+}
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        DISCARDING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The first half of the certainty: see the head of this file.
 fn certain() -> Result<Numbers, Obstacle> {
     let mut numbers = Numbers::new();
+    if DISCARDING.load(Ordering::Relaxed) > 0 {
+        return Err(Obstacle::Discarding);
+    }
     if !core::all().all(|core| core.is_settled(&mut numbers)) {
         return Err(Obstacle::Busy);
     }

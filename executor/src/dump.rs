@@ -26,8 +26,8 @@ use crate::{
     clock::real_now,
     core::{CLOSED, Core, discard, fork},
     histogram, pool,
-    task::{Id, Meta, PAGE, Reason, TIME_MASK},
-    worker::table::Standing,
+    task::{Id, Meta, PAGE, Reason, TIME_MASK, is_in_micros, unpack_wait},
+    worker::{Worker, table::Standing},
 };
 use gambol_netpoll::{Direction, Enrolment, RawDescriptor};
 use std::{
@@ -182,21 +182,25 @@ struct Fact {
     id: Id,
     location: &'static Location<'static>,
     wait: Option<Reason>,
-    /// In coarse units.
+    /// In coarse units, or in microseconds.
     since: u32,
+    /// The latter, if the runtime measures turns.
+    in_micros: bool,
     /// Where the metadata lies, and a waker that keeps it there, if there is more to be learned of the task.
     kept: Option<(Waker, *const Meta)>,
 }
 
 impl Fact {
     fn new(waker: &Waker, meta: &Meta) -> Fact {
-        let (wait, since) = meta.wait();
+        let word = meta.wait_word();
+        let (wait, since) = unpack_wait(word);
         let more = wait.is_some_and(has_descriptor) || meta.extra().is_some();
         Fact {
             id: meta.id,
             location: meta.location,
             wait,
             since,
+            in_micros: is_in_micros(word),
             // No allocation, but a count.
             kept: more.then(|| (waker.clone(), std::ptr::from_ref(meta))),
         }
@@ -241,7 +245,7 @@ impl Core {
         let (coarse, real, measured) = (self.coarse_now(), real_now(), self.timing.is_on());
         for fact in &facts {
             unseen.remove(&fact.id);
-            let age = if measured && fact.wait.is_none() {
+            let age = if measured && fact.in_micros {
                 histogram::queued_for(fact.since, real)
             } else {
                 let units = coarse.wrapping_sub(fact.since) & TIME_MASK;
@@ -269,7 +273,7 @@ impl Core {
         dump.jobs_waiting = waiting;
         dump.unlisted = dump.live - dump.tasks.len() - waiting;
         (dump.active, dump.spare) = self.table.look(|_, _| {});
-        dump.parked = self.idle.counts().0;
+        dump.parked = self.look_at_parked(|_| {});
         dump.tasks.sort_unstable_by_key(|task| task.id);
         dump
     }
@@ -286,7 +290,9 @@ impl Core {
 
     fn workers(&self) -> Vec<WorkerInfo> {
         let now = self.clock.now();
-        let here = self.table.workers().filter(|worker| worker.standing() != Standing::Resting);
+        // One that was just hired may have a task in its hands before it stands as active.
+        let is_here = |worker: &&Worker| worker.standing() != Standing::Resting || worker.pulse.running().is_some();
+        let here = self.table.workers().filter(is_here);
         here.map(|worker| {
             let since = Duration::from_nanos(now.saturating_sub(worker.pulse.looked.load(Ordering::Relaxed)));
             WorkerInfo {

@@ -149,7 +149,7 @@ impl Turn {
         let (wait, since) = meta.wait();
         let waited = wait.is_none().then(|| queued_for(since, began).as_nanos() as u64);
         // From here on its word is like any other runtime's.
-        meta.set_queued(coarse);
+        meta.set_begun(coarse);
         Turn { began, waited }
     }
 

@@ -150,6 +150,8 @@ impl Locals {
         let core = context::core(runnable.metadata().id.core());
         core.counters.polls.bump_shared();
         let inside = context::enter_foreign(core);
+        // The turn in which a task is cancelled counts as one.
+        let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata(), core.coarse_now())));
         if self.ending.get() || core.phase() >= CLOSED {
             run_cancelled(runnable);
         } else {
@@ -157,16 +159,15 @@ impl Locals {
             // the list of the parked or the runnable holds it.
             let in_task = unsafe { context::enter_task(runnable.metadata()) };
             context::begin_turn();
-            let measured = core.timing.get().map(|times| (times, Turn::begin(runnable.metadata(), core.coarse_now())));
             let traced = core.trace_turn(&runnable);
             runnable.run();
             if let Some(turn) = traced {
                 turn.end();
             }
             drop(in_task);
-            if let Some((times, turn)) = measured {
-                turn.end_shared(times);
-            }
+        }
+        if let Some((times, turn)) = measured {
+            turn.end_shared(times);
         }
         drop(inside);
         core.reuse_if_over();

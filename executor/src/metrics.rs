@@ -439,6 +439,19 @@ impl Core {
         }
     }
 
+    /// Shows each worker that sleeps, and says how many there are.
+    pub(crate) fn look_at_parked(&self, mut see: impl FnMut(u16)) -> usize {
+        if self.stage.is_on() {
+            return self.stage.look_at_idle(see);
+        }
+        let mut parked = 0;
+        self.idle.look(|index| {
+            parked += 1;
+            see(index);
+        });
+        parked
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         let finished = self.sums().finished;
         // As many were spawned by the time of the second look as had finished by the first.
@@ -449,7 +462,7 @@ impl Core {
         let (active, spare) = self.table.look(|index, spare| {
             asleep[index as usize] = if spare { Asleep::Spare } else { Asleep::Gone };
         });
-        self.idle.look(|index| asleep[index as usize] = Asleep::Parked);
+        let parked = self.look_at_parked(|index| asleep[index as usize] = Asleep::Parked);
         let mut each: Vec<_> = self.table.workers().map(|worker| WorkerMetrics::of(worker, &asleep)).collect();
         // The rest are places that only an earlier runtime in this core has used.
         while each.last().is_some_and(WorkerMetrics::is_unused) {
@@ -459,7 +472,7 @@ impl Core {
             sums,
             uptime: self.uptime(),
             workers: active,
-            parked: self.idle.counts().0,
+            parked,
             spare,
             injector_depth: self.injector.len(),
             armed: 0,

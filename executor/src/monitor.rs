@@ -61,7 +61,7 @@ use crate::{
     attention::LOOK,
     clock::{self, NEVER, nanos},
     core::{Core, OPEN},
-    deadlock::{Post, Watcher},
+    deadlock::{Discarding, Post, Watcher},
     idle::{NOBODY, Owed, Parker},
     ours,
     queue::Job,
@@ -307,6 +307,7 @@ impl Monitor {
         let mut thread = self.thread();
         match ours::spawn_thread(name, None, move || {
             core.monitor.run(core);
+            let _discarding = Discarding::begin();
             core.monitor.thread().alive = false;
             core.monitor.gone.notify_all();
             core.release();

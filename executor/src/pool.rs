@@ -9,7 +9,7 @@
 use crate::{
     context,
     core::{CLOSED, Core, run_cancelled},
-    deadlock,
+    deadlock::{self, Discarding},
     metrics::Blocking,
     ours, stage,
     task::{Id, Runnable},
@@ -190,8 +190,8 @@ fn thread_main(core: &'static Core) {
     context::set_thread_of(core);
     call_hook(config.on_thread_start.as_deref());
     let inside = context::enter_foreign(core);
-    let mut last = None;
-    while let Some(job) = next_job(core, last) {
+    let (mut last, mut discarding) = (None, None);
+    while let Some(job) = next_job(core, last, &mut discarding) {
         last = Some(job.metadata().id);
         // The waker keeps the cell, and so the metadata, until the guard is gone.
         let waker = job.waker();
@@ -212,8 +212,9 @@ fn thread_main(core: &'static Core) {
     core.release();
 }
 
-/// The next job of a thread that has done `last`; none: the thread is to end, and is not counted any more.
-fn next_job(core: &Core, last: Option<Id>) -> Option<Runnable> {
+/// The next job of a thread that has done `last`; none: the thread is to end, and is not counted any more. It still has a hook to
+/// call: while `discarding` lasts no deadlock is certain.
+fn next_job(core: &Core, last: Option<Id>, discarding: &mut Option<Discarding>) -> Option<Runnable> {
     let pool = &core.pool;
     let mut state = pool.lock();
     if let Some(place) = last.and_then(|last| state.running.iter().position(|running| running.id == last)) {
@@ -236,6 +237,7 @@ fn next_job(core: &Core, last: Option<Id>) -> Option<Runnable> {
             break;
         }
     }
+    *discarding = Some(Discarding::begin());
     state.threads -= 1;
     pool.gone.notify_all();
     None

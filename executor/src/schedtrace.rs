@@ -5,11 +5,11 @@
 //!
 //! It is told of the runtime's end, and waited for, but not for ever: stderr may be a pipe that nobody reads.
 
-use crate::{core::Core, metrics::Metrics, ours};
+use crate::{core::Core, deadlock::Discarding, metrics::Metrics, ours};
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,7 @@ impl Schedtrace {
             core.schedtrace.run(core, interval, start, before);
             core.schedtrace.lock().alive = false;
             core.schedtrace.changed.notify_all();
+            let _discarding = Discarding::begin();
             core.release();
         });
         if result.is_err() {
@@ -107,20 +108,20 @@ impl Schedtrace {
 
 /// One line. What has a plus sign is since the line before.
 fn line(core: &'static Core, since: Duration, before: &Metrics, now: &Metrics) -> String {
-    let blocked = core.table.workers().filter(|worker| worker.pulse.blocked.load(Ordering::Relaxed)).count();
     let searching = core.idle.counts().1;
     let mut line = format!(
-        "SCHED {} {}ms: workers={} idle={} searching={searching} spare={} blocked={blocked} tasks={} injector={} [",
+        "SCHED {} {}ms: workers={} idle={} searching={searching} spare={} blocked={} tasks={} injector={} [",
         core.config().name,
         since.as_millis(),
         now.workers(),
         now.workers_parked(),
         now.workers_spare(),
+        now.workers_blocked(),
         now.tasks_live(),
         now.injector_depth(),
     );
-    for worker in core.table.workers() {
-        let _ = write!(line, " {}", worker.ring.len() + usize::from(!worker.slot.is_empty()));
+    for worker in now.per_worker() {
+        let _ = write!(line, " {}", worker.queued());
     }
     let _ = writeln!(
         line,

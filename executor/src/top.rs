@@ -22,6 +22,7 @@ mod page;
 use crate::{
     Handle,
     core::{OPEN, fork},
+    deadlock::Discarding,
     ours,
 };
 use rustix::{
@@ -100,7 +101,11 @@ impl Handle {
         let mut server = TopServer { path, identity: (made.dev(), made.ino()), stop: Some(stop), thread: None };
         let handle = self.clone();
         let name = format!("{}-top", self.core().config().name);
-        server.thread = Some(ours::spawn_thread(name, None, move || serve(&handle, &listener, &stopped))?);
+        server.thread = Some(ours::spawn_thread(name, None, move || {
+            serve(&handle, &listener, &stopped);
+            let _discarding = Discarding::begin();
+            drop(handle);
+        })?);
         Ok(server)
     }
 }

@@ -5,12 +5,18 @@
 //! of the rounds everything is left to end by itself; in the others the runtime is ended in the middle, in one of several ways,
 //! while the foreign threads go on. Afterwards every guard was dropped once and the metrics agree. A watchdog ends the
 //! process when a round does not end within 30 s. `.ci/stress` runs this for longer.
+//!
+//! Half of the runtimes record a trace, half measure how long things take, and in three rounds of four another thread looks all the
+//! time, from before the round to after its end: it dumps, reads the metrics, writes the trace, and asks for the page of `gambol-top`.
 
+#[path = "common/chrome.rs"]
+mod chrome;
 mod common;
 
 use common::yield_now;
 use gambol_executor::{
-    Direction, Done, Handle, Io, JoinHandle, Reason, Runtime, Sleep, block_in_place, block_on, spawn, spawn_blocking,
+    Direction, Done, Handle, Io, JoinHandle, Metrics, Reason, Runtime, Sleep, block_in_place, block_on, spawn,
+    spawn_blocking, spawn_local,
 };
 use std::{
     env,
@@ -53,6 +59,8 @@ struct Round {
     made: AtomicU64,
     dropped: AtomicU64,
     moves: Arc<AtomicU64>,
+    records: bool,
+    measures: bool,
     connections: AtomicU64,
     nested: AtomicU64,
     owed: Mutex<mpsc::Sender<Owed>>,
@@ -253,7 +261,16 @@ async fn step(round: &Arc<Round>, depth: u8) {
                     Sleep::new(micros(500)).await;
                     let guard = Guard::new(round);
                     let _ = spawn(async move { drop(guard) }).await;
+                    let guard = Guard::new(round);
+                    let local = spawn_local(async move {
+                        let _guard = guard;
+                        yield_now().await;
+                        Sleep::new(micros(200)).await;
+                    });
                     block_on(Sleep::new(micros(200)));
+                    if fastrand::bool() {
+                        let _ = local.await;
+                    }
                 });
             }
             round.nested.fetch_sub(1, SeqCst);
@@ -490,6 +507,75 @@ fn waker(round: &Round, owed: mpsc::Receiver<Owed>) {
     late.into_iter().for_each(Waker::wake);
 }
 
+/// Looks at the runtime in all ways that there are, until the round is over, and says how often.
+fn observer(round: &Round) -> u64 {
+    let mut before = round.handle.metrics();
+    let mut looks = 0;
+    // The last look is at a runtime that has ended, mostly.
+    loop {
+        let over = round.over.load(SeqCst);
+        let dump = round.handle.dump();
+        assert!(dump.len() + dump.unlisted() + dump.jobs_waiting() == dump.live(), "{dump}");
+        assert!(dump.iter().all(|task| task.since < Duration::from_secs(60)), "{dump}");
+        assert!(dump.to_string().lines().count() > 1);
+        let now = round.handle.metrics();
+        assert!(now.tasks_finished() <= now.tasks_spawned());
+        assert!(grown(&before).iter().zip(grown(&now)).all(|(before, now)| *before <= now), "{before}\n{now}");
+        assert_eq!((now.poll_time().is_some(), now.schedule_latency().is_some()), (round.measures, round.measures));
+        assert!(!now.to_string().is_empty());
+        before = now;
+        if round.records && looks % 8 == 0 {
+            // It is as large as a recording, and is read as strictly as any.
+            let mut json = Vec::new();
+            round.handle.write_trace(&mut json).unwrap();
+            chrome::check(std::str::from_utf8(&json).unwrap());
+        } else {
+            assert_eq!(round.handle.write_trace(&mut io::sink()).is_ok(), round.records);
+        }
+        looks += 1;
+        if over {
+            return looks;
+        }
+    }
+}
+
+/// What never becomes less.
+fn grown(metrics: &Metrics) -> [u64; 8] {
+    let turns = metrics.poll_time().map_or(0, |times| times.count());
+    let waits = metrics.schedule_latency().map_or(0, |times| times.count());
+    [
+        metrics.tasks_spawned(),
+        metrics.tasks_finished(),
+        metrics.polls(),
+        metrics.timers_armed(),
+        metrics.parks(),
+        metrics.stalls(),
+        turns,
+        waits,
+    ]
+}
+
+/// As `gambol-top` does it.
+#[cfg(unix)]
+fn ask(round: &Round, path: &std::path::Path) {
+    use std::{io::BufRead, os::unix::net::UnixStream};
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(HANGS)).unwrap();
+    let mut answer = io::BufReader::new(stream.try_clone().unwrap());
+    while !round.over.load(SeqCst) {
+        stream.write_all(b"snapshot\n").unwrap();
+        let mut line = String::new();
+        while line != "end\n" {
+            line.clear();
+            assert_ne!(answer.read_line(&mut line).unwrap(), 0, "a page that is not whole");
+            if line == "error\tthe runtime has ended\n" {
+                return;
+            }
+            assert!(!line.starts_with("error"), "{line}");
+        }
+    }
+}
+
 /// Lets the foreign threads go, also when the round panics.
 struct Over<'a>(&'a Round);
 
@@ -510,10 +596,16 @@ enum End {
     InOtherRuntime,
 }
 
-fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Option<Arc<Round>>>) {
+fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Option<Arc<Round>>>) -> u64 {
     let max = if fastrand::bool() { 256 } else { workers + fastrand::usize(0..3) };
     let threshold = Duration::from_micros([0, 500, 2_000, 10_000][fastrand::usize(0..4)]);
-    let builder = Runtime::builder().workers(workers).max_workers(max).stall_threshold(threshold);
+    let (records, measures, observed) = (fastrand::bool(), fastrand::bool(), fastrand::u8(0..4) != 0);
+    let mut builder = Runtime::builder().workers(workers).max_workers(max).stall_threshold(threshold);
+    builder = builder.histograms(measures);
+    if records {
+        // Some that lose most of what happens, some that lose nothing.
+        builder = builder.trace_events([64, 1 << 10, 1 << 14][fastrand::usize(0..3)]);
+    }
     let runtime = builder.on_stall(|_| panic_any(Deliberate)).build().unwrap();
     let (tx, rx) = mpsc::channel();
     let round = Arc::new(Round {
@@ -525,6 +617,8 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
         made: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
         moves: moves.clone(),
+        records,
+        measures,
         connections: AtomicU64::new(0),
         nested: AtomicU64::new(0),
         owed: Mutex::new(tx),
@@ -532,9 +626,20 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
         over: AtomicBool::new(false),
     });
     *watched.lock().unwrap() = Some(round.clone());
-    thread::scope(|scope| {
+    #[cfg(unix)]
+    let top = {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("gambol-stress-{}-{}", std::process::id(), NEXT.fetch_add(1, SeqCst));
+        observed.then(|| runtime.handle().serve_top(env::temp_dir().join(name)).unwrap())
+    };
+    let looks = thread::scope(|scope| {
         let _over = Over(&round);
         let spawning = scope.spawn(|| spawner(&round));
+        let observing = observed.then(|| scope.spawn(|| observer(&round)));
+        #[cfg(unix)]
+        if let Some(top) = &top {
+            scope.spawn(|| ask(&round, top.path()));
+        }
         let shared = &round;
         scope.spawn(move || waker(shared, rx));
         let until = Instant::now() + Duration::from_millis(fastrand::u64(5..120));
@@ -548,6 +653,11 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
             }
             let metrics = runtime.metrics();
             assert_eq!(metrics.timers_armed(), metrics.timers_fired() + metrics.timers_cancelled());
+            // The last turn is measured when it is over, a moment after its task has ended.
+            let unmeasured = |metrics: Metrics| metrics.poll_time().is_some_and(|it| it.count() != metrics.polls());
+            while unmeasured(runtime.metrics()) {
+                thread::sleep(Duration::from_micros(100));
+            }
             // Nobody is left out: not those that were relieved either.
             while runtime.metrics().workers() != workers || runtime.metrics().workers_parked() != workers {
                 thread::sleep(Duration::from_micros(100));
@@ -568,11 +678,13 @@ fn round(workers: usize, end: End, moves: &Arc<AtomicU64>, watched: &Mutex<Optio
         round.stop.store(true, SeqCst);
         round.over.store(true, SeqCst);
         spawning.join().unwrap();
+        observing.map_or(0, |observing| observing.join().unwrap())
     });
     while !round.is_even() {
         thread::sleep(Duration::from_micros(100));
     }
     *watched.lock().unwrap() = None;
+    looks
 }
 
 /// Rounds with so many workers, until the time is up.
@@ -596,16 +708,16 @@ fn stress(workers: usize) {
         move || watch(&watched, &done)
     });
     let ends = [End::ByItself, End::Drop, End::Shutdown, End::InOwnTask, End::InPool, End::InOtherRuntime];
-    let mut rounds = 0;
+    let (mut rounds, mut looks) = (0, 0);
     while Instant::now() < until {
         let end = if fastrand::bool() { End::ByItself } else { ends[fastrand::usize(0..ends.len())] };
-        round(workers, end, &moves, &watched);
+        looks += round(workers, end, &moves, &watched);
         rounds += 1;
     }
     done.store(true, SeqCst);
     watchdog.thread().unpark();
     watchdog.join().unwrap();
-    println!("{workers} workers: {rounds} rounds, {} moves", moves.load(SeqCst));
+    println!("{workers} workers: {rounds} rounds, {} moves, {looks} looks", moves.load(SeqCst));
 }
 
 /// Ends the process when a round does not end: what moves may be the foreign threads alone.

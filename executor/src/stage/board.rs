@@ -183,6 +183,11 @@ impl<T> Board<T> {
         }
     }
 
+    /// Worker threads with nothing to do.
+    pub(super) fn idle(&self) -> &[u16] {
+        &self.idle
+    }
+
     /// The turn of a worker's thread, which was idle until now.
     pub(super) fn take(&mut self, thread: u16) -> Option<Turn<T>> {
         if let Some(place) = self.given.iter().position(|(other, _)| *other == thread) {

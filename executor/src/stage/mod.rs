@@ -160,6 +160,16 @@ impl Stage {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Shows each worker's thread that has nothing to do, or is on its way to that, and says how many there are.
+    pub(crate) fn look_at_idle(&self, see: impl FnMut(u16)) -> usize {
+        let board = self.lock();
+        if board.closed {
+            return 0;
+        }
+        board.idle().iter().copied().for_each(see);
+        board.idle().len()
+    }
+
     /// A task is to run. False: the runtime ends, and it goes where tasks go then.
     #[cold]
     #[must_use]

@@ -82,7 +82,7 @@ impl Drop for Acting {
 }
 
 /// The worker of this runtime that this thread is.
-fn serving(core: &'static Core) -> Option<&'static Worker> {
+pub(super) fn serving(core: &'static Core) -> Option<&'static Worker> {
     HERE.with(|here| here.serves.get()).filter(|worker| ptr::eq(worker.core, core))
 }
 

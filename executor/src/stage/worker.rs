@@ -8,6 +8,7 @@ use crate::{
     attention::STOP,
     budget, context,
     core::{Core, fork},
+    histogram,
     task::Runnable,
     worker::Worker,
 };
@@ -25,7 +26,7 @@ pub(crate) fn serve(worker: &'static Worker) {
         let turn = core.stage.lock().take(worker.index);
         match turn {
             Some(turn) => {
-                worker.pulse.shows(turn.task.metadata());
+                show(worker, &turn);
                 let lane = give(core, turn);
                 worker.pulse.running.store(0, Ordering::Relaxed);
                 let mut board = core.stage.lock();
@@ -43,7 +44,19 @@ pub(crate) fn serve(worker: &'static Worker) {
 /// Gives a task a turn in the sleep of one that waits on this thread. The turn's number, unless it was given back on the way.
 pub(super) fn give_nested(core: &'static Core, turn: Turn<Runnable>) -> Option<u16> {
     let _inside = context::enter_serving(core);
-    give(core, turn)
+    let Some(worker) = visit::serving(core) else { return give(core, turn) };
+    let shown = worker.pulse.shown();
+    show(worker, &turn);
+    let lane = give(core, turn);
+    worker.pulse.running.store(0, Ordering::Relaxed);
+    worker.pulse.shows_again(shown);
+    lane
+}
+
+/// The worker begins a turn.
+fn show(worker: &Worker, turn: &Turn<Runnable>) {
+    worker.pulse.looked.store(worker.core.clock.now(), Ordering::Relaxed);
+    worker.pulse.shows(turn.task.metadata());
 }
 
 /// Gives a task a turn. The turn's number, unless it was given back on the way.
@@ -54,8 +67,13 @@ fn give(core: &'static Core, turn: Turn<Runnable>) -> Option<u16> {
 }
 
 fn run(core: &'static Core, task: Runnable, worker: u16) {
+    // Many threads share these, as they share the board.
+    let measured = core.timing.get().map(|times| (times, histogram::Turn::begin(task.metadata(), core.coarse_now())));
     let traced = core.trace_staged_turn(&task, worker);
-    core.counters.polls.bump_shared();
+    match visit::serving(core) {
+        Some(worker) => worker.counters.polls.bump(),
+        None => core.counters.polls.bump_shared(),
+    }
     context::with(|cx| {
         // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task may
         // free the cell at the very end of `run`, when our code in the future and its drop has returned.
@@ -66,4 +84,7 @@ fn run(core: &'static Core, task: Runnable, worker: u16) {
         }
         context::leave_task_fast(cx);
     });
+    if let Some((times, turn)) = measured {
+        turn.end_shared(times);
+    }
 }

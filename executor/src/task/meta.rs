@@ -152,6 +152,11 @@ impl Meta {
         self.wait.store(wait::queued(coarse), Ordering::Relaxed);
     }
 
+    /// Its turn begins, in a runtime that measures turns: from here on the time is a coarse one.
+    pub(crate) fn set_begun(&self, coarse: u32) {
+        self.wait.store(wait::begun(coarse), Ordering::Relaxed);
+    }
+
     /// The task returns Pending: if no leaf has said anything, it waits for something unknown, and since it was queued. The
     /// time is a turn too early, and costs nothing.
     #[inline]

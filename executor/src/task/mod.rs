@@ -24,7 +24,7 @@ pub(crate) use abort::AbortCell;
 pub(crate) use contained::{Contained, Outcome, contain};
 pub(crate) use meta::{Extra, Meta};
 pub(crate) use registry::{Owned, PAGE, Registry};
-pub(crate) use wait::{TIME_MASK, unpack as unpack_wait};
+pub(crate) use wait::{TIME_MASK, is_in_micros, unpack as unpack_wait};
 
 /// A task that is to run.
 pub(crate) type Runnable = async_task::Runnable<Meta>;

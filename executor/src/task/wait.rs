@@ -1,6 +1,6 @@
 //! What a task waits for, and since when: one word in its metadata.
 //!
-//! Bits 0..6 the reason, bits 6..32 the time in units of 17 ms on the runtime's coarse clock, which the monitor and the
+//! Bits 0..5 the reason, bit 5 see below, bits 6..32 the time in units of 17 ms on the runtime's coarse clock, which the monitor and the
 //! workers' own clock reads keep; 26 bits come round after 13 days, so an age is right modulo 13 days.
 //!
 //! ```text
@@ -14,12 +14,17 @@
 //! for each Pending.
 //!
 //! In a runtime that measures how long tasks wait for their turn (`histogram.rs`) the time of a task that stands in a queue is in
-//! microseconds, until its turn begins.
+//! microseconds, until its turn begins. From then on, until a leaf says something, bit 5 tells that it is not.
 
 use std::fmt;
 
 /// What there is of a time in the word.
 pub(crate) const TIME_MASK: u32 = u32::MAX >> 6;
+
+/// The bits of the reason.
+const REASON: u32 = 31;
+/// The task's turn has begun, and the time is on the coarse clock. Set where turns are measured only.
+const BEGUN: u32 = 32;
 
 /// Why a task is parked. Under `join!` the last leaf that was polled wins.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -109,14 +114,24 @@ pub(crate) fn queued(coarse: u32) -> u32 {
     coarse << 6
 }
 
-/// Whether a word says that.
+/// The word of such a task in its turn, where turns are measured.
+pub(crate) fn begun(coarse: u32) -> u32 {
+    coarse << 6 | BEGUN
+}
+
+/// Whether a word says that a task is queued, or was when its turn began.
 pub(crate) fn is_queued(word: u32) -> bool {
-    word & 63 == 0
+    word & REASON == 0
+}
+
+/// Whether the time of such a word, where turns are measured, is that of a queue, in microseconds.
+pub(crate) fn is_in_micros(word: u32) -> bool {
+    word & (REASON | BEGUN) == 0
 }
 
 /// The reason, if there is one, and the time, in coarse units.
 pub(crate) fn unpack(word: u32) -> (Option<Reason>, u32) {
-    let reason = (word & 63).checked_sub(1);
+    let reason = (word & REASON).checked_sub(1);
     (reason.map(|place| *Reason::ALL.get(place as usize).unwrap_or(&Reason::Unknown)), word >> 6)
 }
 
@@ -133,6 +148,9 @@ mod tests {
     #[test]
     fn every_reason_survives_the_word() {
         assert_eq!(unpack(queued(12_345)), (None, 12_345));
+        assert_eq!(unpack(begun(12_345)), (None, 12_345));
+        assert!(is_queued(begun(7)) && !is_in_micros(begun(7)) && is_in_micros(queued(7)));
+        assert_eq!(unpack(begun(7) | Reason::Unknown.pack(0)), (Some(Reason::Unknown), 7));
         for reason in Reason::ALL {
             assert_eq!(unpack(reason.pack(12_345)), (Some(reason), 12_345));
         }

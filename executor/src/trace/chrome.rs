@@ -144,9 +144,15 @@ impl Writer<'_> {
         let recording = self.names;
         self.meta(u32::MAX, "process_name", "name", Text(&recorder.runtime))?;
         let workers = &recording.rings[..recording.rings.len() - 1];
-        for (track, _) in workers.iter().enumerate().filter(|(_, ring)| !ring.events.is_empty()) {
+        let mut tracks: BTreeSet<u32> =
+            (0..).zip(workers).filter(|(_, ring)| !ring.events.is_empty()).map(|(n, _)| n).collect();
+        // The workers of a stage have all their events there.
+        let outside = recording.rings.iter().skip(workers.len()).flat_map(|ring| &ring.events);
+        // SAFETY: as in `write`.
+        tracks.extend(outside.map(|event| unsafe { Note::unpack(*event) }.1).filter(|track| *track < OUTSIDE));
+        for track in tracks {
             let name = format!("{}-{track}", recorder.runtime);
-            self.track(track as u32, &name)?;
+            self.track(track, &name)?;
         }
         for (track, name) in &recording.threads {
             let name = if name.is_empty() { format!("thread {}", track - OUTSIDE) } else { name.clone() };

@@ -29,8 +29,9 @@ pub(crate) struct Lane {
     worker: u16,
     tracer: Option<Tracer>,
     recording: Option<Recording>,
-    /// The tasks that have a turn, one in the other's `block_on`, with wakers that keep their cells.
-    turns: RefCell<Vec<(Id, Waker)>>,
+    /// The tasks that have a turn, one in the other's `block_on`, with wakers that keep their cells, and with what `again` said of
+    /// the turn around theirs.
+    turns: RefCell<Vec<(Id, Waker, bool)>>,
     /// The running task was woken during its turn.
     again: Cell<bool>,
     /// Which of the wakers in a batch is being woken, and which of them are timers'.
@@ -154,7 +155,7 @@ impl Lane {
     #[inline(never)]
     pub(crate) fn begin_turn(&self, runnable: Runnable) -> Runnable {
         let meta = runnable.metadata();
-        self.again.set(false);
+        let again = self.again.replace(false);
         if let Some(recording) = &self.recording {
             let time = match recording.stopped.get() {
                 0 => clock::real_now(),
@@ -163,7 +164,7 @@ impl Lane {
             let note = Note::Run { id: meta.id.to_raw(), site: Some(meta.location), name: recording.name(meta) };
             recording.push(note, time);
         }
-        self.turns.borrow_mut().push((meta.id, runnable.waker()));
+        self.turns.borrow_mut().push((meta.id, runnable.waker(), again));
         self.tell(|| Event::Run { id: meta.id, worker: self.worker });
         runnable
     }
@@ -172,11 +173,12 @@ impl Lane {
     #[cold]
     #[inline(never)]
     pub(crate) fn end_turn(&self, cx: &Context) {
-        let Some((id, waker)) = self.turns.borrow_mut().pop() else { return };
+        let Some((id, waker, outer)) = self.turns.borrow_mut().pop() else { return };
+        let again = self.again.replace(outer);
         if let Some(recording) = &self.recording {
             let end = match cx.meta() {
                 None => End::Over,
-                Some(_) if self.again.get() => End::Ready,
+                Some(_) if again => End::Ready,
                 // The waker keeps the cell.
                 Some(meta) => meta.wait().0.map_or(End::Ready, End::Waits),
             };

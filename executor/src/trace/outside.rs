@@ -110,10 +110,9 @@ impl Core {
     fn begin_turn(&'static self, runnable: &Runnable, number: Option<u16>) -> Turn {
         let meta = runnable.metadata();
         let name = self.number_of_name(runnable);
-        let turn = Turn { core: self, id: meta.id, number, waker: runnable.waker() };
+        let turn = Turn { core: self, id: meta.id, number, waker: runnable.waker(), outer: AGAIN.replace(false) };
         turn.record(Note::Run { id: meta.id.to_raw(), site: Some(meta.location), name });
         self.tell(&Event::Run { id: meta.id, worker: number.unwrap_or(u16::MAX) });
-        AGAIN.set(false);
         turn
     }
 
@@ -138,16 +137,19 @@ pub(crate) struct Turn {
     number: Option<u16>,
     /// Keeps the cell.
     waker: Waker,
+    /// What `AGAIN` said of the turn around this one.
+    outer: bool,
 }
 
 impl Turn {
     /// It is over, and the context still names the task, unless it has ended.
     #[cold]
     pub(crate) fn end(self) {
+        let again = AGAIN.replace(self.outer);
         // The waker keeps the cell.
         let end = context::with(|cx| match cx.meta() {
             None => End::Over,
-            Some(_) if AGAIN.get() => End::Ready,
+            Some(_) if again => End::Ready,
             Some(meta) => meta.wait().0.map_or(End::Ready, End::Waits),
         });
         self.record(Note::Stop { id: self.id.to_raw(), end });

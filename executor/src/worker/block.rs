@@ -100,8 +100,7 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     let _ = core.table.step_in(worker);
     core.monitor.watch();
     context::with(|cx| cx.nested.set(cx.nested.get() + 1));
-    let pulse = &worker.pulse;
-    let (running, site) = (pulse.running.load(Ordering::Relaxed), pulse.site.load(Ordering::Relaxed));
+    let shown = worker.pulse.shown();
     let leave = {
         let local = context::with(Context::outside_ptr).expect("a worker is out");
         // SAFETY: the `Local` lives on this very thread's stack, further up.
@@ -110,9 +109,7 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let _inside = unsafe { context::enter_worker(local) };
         local.run_until(done)
     };
-    // The task that waits here is the running one again.
-    pulse.site.store(site, Ordering::Release);
-    pulse.running.store(running, Ordering::Release);
+    worker.pulse.shows_again(shown);
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
     core.table.step_out(worker);
     ensure_runner(core);

@@ -110,6 +110,17 @@ impl Pulse {
         self.running.store(meta.id.to_raw(), Ordering::Release);
     }
 
+    /// What it shows, to be kept while other tasks have turns inside of this one's, and then shown again.
+    pub(crate) fn shown(&self) -> (u64, *mut Location<'static>) {
+        (self.running.load(Ordering::Relaxed), self.site.load(Ordering::Relaxed))
+    }
+
+    /// The task that waited meanwhile is the running one again.
+    pub(crate) fn shows_again(&self, (running, site): (u64, *mut Location<'static>)) {
+        self.site.store(site, Ordering::Release);
+        self.running.store(running, Ordering::Release);
+    }
+
     /// The task that has its turn, and where it was spawned.
     pub(crate) fn running(&self) -> Option<(Id, &'static Location<'static>)> {
         let raw = self.running.load(Ordering::Acquire);

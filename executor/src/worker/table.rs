@@ -157,6 +157,8 @@ impl Table {
         let roster = self.lock();
         roster.spares.iter().for_each(|index| see(*index, true));
         roster.vacant.iter().for_each(|index| see(*index, false));
+        // Those of a larger runtime that this core has served before.
+        (roster.max..self.len()).for_each(|index| see(index as u16, false));
         (roster.active, roster.spares.len())
     }
 
@@ -458,6 +460,7 @@ fn thread_main(worker: &'static Worker) {
         core.drain();
     }
     call_hook(config.on_thread_stop.as_deref());
+    let _discarding = deadlock::Discarding::begin();
     if core.table.exited() {
         core.finish_trace();
     }

@@ -50,9 +50,10 @@ pub fn runtime(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).build().expect("a runtime")
 }
 
-/// A runtime that cannot add workers.
+/// A runtime that cannot add workers, and does not try to: nobody steps out on behalf of one that is stuck.
 pub fn capped(workers: usize) -> Runtime {
-    Runtime::builder().workers(workers).max_workers(workers).build().expect("a runtime")
+    let builder = Runtime::builder().workers(workers).max_workers(workers);
+    builder.stall_threshold(std::time::Duration::MAX).build().expect("a runtime")
 }
 
 /// A loopback connection: the current runtime's end, and a plain one.
