@@ -145,7 +145,8 @@ fn a_page_tells_of_metrics_workers_and_groups_of_tasks() {
             drop(runtime.handle().spawn(parked(if n < 5 { Reason::ChanRecv } else { Reason::Sleep })));
         }
         let (started, has_started) = event();
-        let gate: &'static Barrier = Box::leak(Box::new(Barrier::new(2)));
+        static GATE: Barrier = Barrier::new(2);
+        let gate = &GATE;
         let busy = runtime.handle().spawn(async move {
             started.send();
             gate.wait();

@@ -78,11 +78,16 @@ impl Thread {
 #[cfg(all(test, target_os = "linux", not(gambol_loom)))]
 mod tests {
     use super::*;
-    use std::{sync::mpsc, thread, time::Duration};
+    use std::{
+        sync::{LazyLock, mpsc},
+        thread,
+        time::Duration,
+    };
 
     #[test]
     fn a_thread_that_waits_is_seen_asleep_and_one_that_computes_is_not() {
-        let shown: &Thread = Box::leak(Box::new(Thread::new()));
+        static SHOWN: LazyLock<Thread> = LazyLock::new(Thread::new);
+        let shown: &Thread = &SHOWN;
         assert_eq!(shown.cpu_time(), None);
         let (go, wait) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
