@@ -429,7 +429,13 @@ fn woken_by_the_last_hook_of_a_pool_thread() {
 fn woken_by_the_drop_of_a_hook() {
     let (tx, rx) = chan::buffered(1);
     let keeps = SendsLate(tx);
-    let other = Builder::new().workers(1).on_stall(move |_| keeps.0.try_send(2).unwrap()).build().unwrap();
+    let other = Builder::new()
+        .workers(1)
+        .on_stall(move |_| {
+            let _ = keeps.0.try_send(2);
+        })
+        .build()
+        .unwrap();
     let runtime = watched(Builder::new());
     let handle = other.handle().clone();
     drop(handle.spawn(async move { drop(other) }));

@@ -317,9 +317,8 @@ impl Core {
             let (runnable, task) = cell(meta(id, name, location), future, WithInfo(schedule));
             match local {
                 Some(local) => {
-                    local.mark_queued(&runnable);
                     local.worker.counters.spawned.bump();
-                    let runnable = local.trace_spawn(runnable);
+                    let runnable = local.mark_spawned(runnable);
                     local.push_spawned(runnable.into_raw());
                 }
                 None => {
@@ -697,11 +696,12 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
     let core = runnable.metadata().id.core();
     context::with(|cx| match cx.local() {
         Some(local) if local.worker.core.slot == core => {
-            local.mark_queued(&runnable);
-            if local.is_traced() {
-                // Does not come back here: that would cost those who are not traced a few registers.
-                schedule_traced(cx, local, runnable, info.woken_while_running);
-            } else if info.woken_while_running {
+            if local.is_watched() {
+                // Does not come back here: that would cost those who are not watched a few registers.
+                return schedule_watched(cx, local, runnable, info.woken_while_running);
+            }
+            local.set_queued(&runnable);
+            if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
                 local.push_woken(runnable.into_raw());
@@ -713,7 +713,8 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
 
 #[cold]
 #[inline(never)]
-fn schedule_traced(cx: &context::Context, local: &worker::Local, runnable: Runnable, meanwhile: bool) {
+fn schedule_watched(cx: &context::Context, local: &worker::Local, runnable: Runnable, meanwhile: bool) {
+    local.mark_queued(&runnable);
     let runnable = local.trace_woken(cx, runnable, meanwhile);
     if meanwhile {
         local.reschedule(runnable.into_raw());

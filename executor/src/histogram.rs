@@ -8,8 +8,8 @@
 //! "at most" (Prometheus' `le`).
 //!
 //! ```text
-//! off   a worker's turn looks at one word of its own memory. A wake looks at the same word, or at one of the core's that is
-//!       read-only while the runtime lives
+//! off   a worker's turn looks at one flag of its own memory, which stands for traces too. A wake looks at the same flag, or at one of
+//!       the core's that is read-only while the runtime lives
 //! on    a wake or spawn reads the clock and stores the time in the task's own word (`task/wait.rs`), which says that it is queued; a turn
 //!       reads the clock twice, and counts with three loads and three stores for each of the two histograms
 //! ```

@@ -317,7 +317,7 @@ fn a_runtime_that_is_dropped_inside_itself_leaves_a_whole_trace() {
                     // In a task of another runtime's `block_on`, which is that one's own thread for it.
                     block_on(async move {
                         let done = inside.spawn(drops);
-                        let _ = spawn_local(async move { done.await }).await;
+                        let _ = spawn_local(done).await;
                     });
                 } else {
                     drop(handle.spawn(drops));

@@ -1,7 +1,7 @@
 //! What the scheduler tells about its single steps: a hook, and a recording that viewers open.
 //!
 //! A trace point is one predictable branch on memory that is warm: in a worker on [`Lane`], which is there only when
-//! somebody asked; elsewhere on `Core::tracing`. An event that nobody wants is not even built.
+//! somebody asked, and in its turns, wakes and spawns on one flag that stands for histograms too; elsewhere on `Core::tracing`. An event that nobody wants is not even built.
 //!
 //! - `event.rs`     what the hook is called with
 //! - `note.rs`      what is recorded, and its four words

@@ -225,6 +225,8 @@ pub(crate) struct Local {
     lane: Option<Box<Lane>>,
     /// Where to count how long things take, if that is measured.
     times: Option<&'static Times>,
+    /// Either of the two is there: asked once per turn and once per wake or spawn.
+    watched: bool,
 }
 
 /// Numbers for ids that a worker takes at once.
@@ -239,6 +241,7 @@ impl Local {
     unsafe fn new(worker: &'static Worker) -> Local {
         worker.parker.adopt();
         let owned = worker.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (lane, times) = (worker.core.lane(worker.index), worker.timing.get());
         Local {
             worker,
             tick: Cell::new(worker.pulse.tick.load(Ordering::Relaxed)),
@@ -252,8 +255,9 @@ impl Local {
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
-            lane: worker.core.lane(worker.index),
-            times: worker.timing.get(),
+            watched: lane.is_some() || times.is_some(),
+            lane,
+            times,
         }
     }
 
@@ -289,17 +293,28 @@ impl Local {
         }
     }
 
-    /// Whether somebody wants to know.
+    /// Whether somebody wants to know, or measures.
     #[inline]
-    pub(crate) fn is_traced(&self) -> bool {
-        self.lane.is_some()
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     // These take a runnable and give it back: a reference would keep it in memory, which costs those who are not traced.
 
-    /// A task is spawned here.
+    /// A task is spawned here, and is about to be put into a queue.
     #[inline]
-    pub(crate) fn trace_spawn(&self, runnable: Runnable) -> Runnable {
+    pub(crate) fn mark_spawned(&self, runnable: Runnable) -> Runnable {
+        if self.watched {
+            return self.mark_spawned_slow(runnable);
+        }
+        self.set_queued(&runnable);
+        runnable
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mark_spawned_slow(&self, runnable: Runnable) -> Runnable {
+        self.mark_queued(&runnable);
         match &self.lane {
             None => runnable,
             Some(lane) => lane.spawned(runnable),
@@ -334,13 +349,18 @@ impl Local {
 
     // ---- queueing, by the running task
 
-    /// A task is about to be put into a queue: notes that, and the time.
+    /// A task is about to be put into a queue, and nobody measures: notes that, and the time.
     #[inline]
+    pub(crate) fn set_queued(&self, runnable: &Runnable) {
+        runnable.metadata().set_queued(self.core().coarse_now());
+    }
+
+    /// As above, where somebody may measure.
     pub(crate) fn mark_queued(&self, runnable: &Runnable) {
         if self.times.is_some() {
             histogram::mark_queued(runnable.metadata());
         } else {
-            runnable.metadata().set_queued(self.core().coarse_now());
+            self.set_queued(runnable);
         }
     }
 

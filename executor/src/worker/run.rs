@@ -4,7 +4,7 @@
 //! up by what is here), the slot, the ring, the injector, other workers' rings. Go's `findRunnable` has the same order.
 //!
 //! Per turn, beside the task's own work: one plain load of the attention word, plain stores of the tick, the task's id and
-//! where it was spawned, and one read-modify-write to take the task.
+//! where it was spawned, one read-modify-write to take the task, and one branch on whether anything is to be recorded or measured.
 
 use super::{Local, table::Leave};
 use crate::{
@@ -88,28 +88,36 @@ impl Local {
         }
     }
 
-    /// Gives a task a turn, and measures it if that is wanted.
+    /// Gives a task a turn, and records and measures it if that is wanted.
     #[inline]
     fn turn(&self, item: Item) {
-        match self.times {
-            None => self.give_turn(item),
-            Some(times) => self.measured_turn(times, item),
+        if self.watched {
+            self.watched_turn(item);
+        } else {
+            self.give_turn::<false>(item);
         }
     }
 
     #[cold]
     #[inline(never)]
+    fn watched_turn(&self, item: Item) {
+        match self.times {
+            None => self.give_turn::<true>(item),
+            Some(times) => self.measured_turn(times, item),
+        }
+    }
+
     fn measured_turn(&self, times: &Times, item: Item) {
         // SAFETY: the queues hold raw runnables, and give each to one taker; it is made raw again.
         let runnable = unsafe { Runnable::from_raw(item) };
         let turn = Turn::begin(runnable.metadata(), self.core().coarse_now());
-        self.give_turn(runnable.into_raw());
+        self.give_turn::<true>(runnable.into_raw());
         turn.end(times);
     }
 
-    /// Gives a task a turn.
+    /// Gives a task a turn. `TRACED`: somebody may want to know.
     #[inline]
-    fn give_turn(&self, item: Item) {
+    fn give_turn<const TRACED: bool>(&self, item: Item) {
         if self.searching.get() {
             self.end_search();
         }
@@ -117,14 +125,16 @@ impl Local {
         let runnable = unsafe { Runnable::from_raw(item) };
         let pulse = &self.worker.pulse;
         pulse.shows(runnable.metadata());
-        let runnable = self.trace_turn(runnable);
+        let runnable = if TRACED { self.trace_turn(runnable) } else { runnable };
         context::with(|cx| {
             // SAFETY: the runnable keeps the cell alive for its turn; the context forgets the task right after. async-task
             // may free the cell at the very end of `run`, when our code in the future and its drop has returned.
             unsafe { context::enter_task_fast(cx, runnable.metadata(), budget::FULL) };
             self.worker.counters.polls.bump();
             runnable.run();
-            self.trace_end(cx);
+            if TRACED {
+                self.trace_end(cx);
+            }
             context::leave_task_fast(cx);
         });
         pulse.running.store(0, Ordering::Relaxed);
