@@ -21,6 +21,7 @@
 
 use crate::{
     attention,
+    builder::Config,
     clock::{Clock, real_now},
     context, deadlock,
     driver::Driver,
@@ -30,7 +31,6 @@ use crate::{
     monitor::Monitor,
     pool::Pool,
     queue::{Injector, Item, Job},
-    runtime::Config,
     schedtrace::Schedtrace,
     shard::Shard,
     stage::Stage,

@@ -35,8 +35,9 @@ mod context;
 mod heritage;
 // The shared state of a runtime, and how a task gets into a queue.
 mod core;
-// Runtimes as users hold them, `block_on`, its thread's own tasks, and the pool for blocking work.
+// Runtimes as users build and hold them, `block_on`, its thread's own tasks, and the pool for blocking work.
 mod block_on;
+mod builder;
 mod local;
 mod pool;
 mod runtime;
@@ -58,6 +59,7 @@ mod top;
 mod sync;
 
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};
+pub use builder::Builder;
 pub use clock::Instant;
 pub use context::{aside, beside, current_task, inside_runtime, park, random, task_depth};
 pub use core::{discard, wake};
@@ -71,8 +73,8 @@ pub use metrics::{Metrics, WorkerMetrics, WorkerState};
 #[doc(hidden)]
 pub use ours::spawn_thread;
 pub use runtime::{
-    Builder, Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn,
-    spawn_blocking, spawn_local,
+    Handle, Runtime, ShutdownTimeout, block_in_place, block_on, named, run_main, run_main_local, spawn, spawn_blocking,
+    spawn_local,
 };
 #[cfg(unix)]
 pub use sigquit::dump_on_sigquit;

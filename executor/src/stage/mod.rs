@@ -73,12 +73,12 @@ pub(crate) use visit::{Aside, Visit, has_baton, hold_job, step_aside, visit};
 pub(crate) use worker::serve;
 
 use crate::{
+    builder::Config,
     clock::NEVER,
     context,
     core::{Core, fork},
     idle::{Owed, Parker},
     queue::{Item, Job},
-    runtime::Config,
     sync::{Mutex, MutexGuard},
     task::Runnable,
 };

@@ -23,8 +23,8 @@
 
 use crate::{
     Handle, TaskState,
+    builder::Config,
     metrics::{Metrics, WorkerState},
-    runtime::Config,
 };
 use std::{
     collections::HashMap,
