@@ -303,11 +303,6 @@ impl Handle {
     pub fn suspected_deadlock(&self) -> Option<Deadlock> {
         deadlock::suspected()
     }
-
-    #[cfg(unix)]
-    pub(crate) fn core(&self) -> &'static Core {
-        self.core
-    }
 }
 
 impl fmt::Debug for Handle {

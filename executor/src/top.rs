@@ -100,7 +100,7 @@ impl Handle {
         let made = fs::symlink_metadata(&path)?;
         let mut server = TopServer { path, identity: (made.dev(), made.ino()), stop: Some(stop), thread: None };
         let handle = self.clone();
-        let name = format!("{}-top", self.core().config().name);
+        let name = format!("{}-top", self.core.config().name);
         server.thread = Some(ours::spawn_thread(name, None, move || {
             serve(&handle, &listener, &stopped);
             let _discarding = Discarding::begin();
@@ -328,10 +328,10 @@ impl Client {
         let question: Vec<u8> = self.question.drain(..=end).collect();
         if question.trim_ascii() != b"snapshot" {
             self.refuse("the only question is: snapshot");
-        } else if handle.core().phase() != OPEN {
+        } else if handle.core.phase() != OPEN {
             self.refuse("the runtime has ended");
         } else {
-            self.answer = page::page(handle, &handle.core().config()).into_bytes();
+            self.answer = page::page(handle, &handle.core.config()).into_bytes();
         }
     }
 

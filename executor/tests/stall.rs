@@ -2,9 +2,12 @@
 //! nothing here depends on how fast the relief comes, only on its coming.
 
 mod common;
+#[path = "common/hold.rs"]
+mod hold;
 
 use common::{ends, pair, runtime};
 use gambol_executor::{Direction, Done, Reason, Runtime, Sleep, Stall, StallSite, block_on, spawn};
+use hold::{Hold, Holds, settles};
 use std::{
     future::{Future, poll_fn},
     io::{Read, Write},
@@ -16,39 +19,8 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// How a task holds up its worker until it is told to go on.
-#[derive(Clone, Copy, Debug)]
-enum Hold {
-    Sleeps,
-    Spins,
-}
-
-impl Hold {
-    const BOTH: [Hold; 2] = [Hold::Sleeps, Hold::Spins];
-
-    fn until(self, told: &mpsc::Receiver<()>) {
-        match self {
-            Hold::Sleeps => told.recv().unwrap(),
-            Hold::Spins => {
-                while told.try_recv().is_err() {
-                    std::hint::spin_loop();
-                }
-            }
-        }
-    }
-}
-
-/// Waits until `met`, by looking.
-fn settles(what: &str, met: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !met() {
-        assert!(start.elapsed() < common::LIMIT, "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 fn workers_are_as_many_as_were_asked_for(runtime: &Runtime, workers: usize) {
     settles("as many workers as before", || {
@@ -59,7 +31,7 @@ fn workers_are_as_many_as_were_asked_for(runtime: &Runtime, workers: usize) {
 
 #[test]
 fn a_task_that_is_queued_behind_a_stuck_one_is_run() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         for workers in [1, 2, 4] {
             ends("the tasks", move || {
                 let runtime = runtime(workers);
@@ -84,7 +56,7 @@ fn a_task_that_is_queued_behind_a_stuck_one_is_run() {
 
 #[test]
 fn a_timer_of_a_stuck_worker_fires() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         ends("the timer", move || {
             let runtime = runtime(1);
             let (tell, told) = mpsc::channel();
@@ -112,7 +84,7 @@ impl Wake for Tells {
 
 #[test]
 fn what_a_stuck_worker_spawns_wakes_and_arms_is_not_left_to_it() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         ends("the task", move || {
             let runtime = runtime(1);
             let (tell, told) = mpsc::channel();
@@ -138,7 +110,7 @@ fn what_a_stuck_worker_spawns_wakes_and_arms_is_not_left_to_it() {
 
 #[test]
 fn a_socket_is_served_while_every_worker_is_stuck() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         for workers in [1, 2] {
             ends("the socket", move || {
                 let runtime = runtime(workers);
@@ -178,19 +150,9 @@ fn a_socket_is_served_while_every_worker_is_stuck() {
     }
 }
 
-/// A waker that holds up whoever wakes it until it is told to return.
-struct Holds(Hold, mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>);
-
-impl Wake for Holds {
-    fn wake(self: Arc<Self>) {
-        self.1.send(()).unwrap();
-        self.0.until(&self.2.lock().unwrap());
-    }
-}
-
 #[test]
 fn a_waker_that_holds_up_a_worker_holds_up_none_of_its_batch() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         for workers in [1, 2] {
             ends("the batch", move || {
                 let runtime = runtime(workers);
@@ -237,7 +199,7 @@ impl Drop for HoldsInDrop {
 
 #[test]
 fn a_drop_that_holds_up_a_worker_holds_up_nobody_else() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         ends("the others", move || {
             let runtime = runtime(1);
             let (tell, told) = mpsc::channel();
@@ -419,7 +381,7 @@ fn at_the_cap_tasks_wait_for_those_that_are_stuck_and_nothing_is_lost() {
 
 #[test]
 fn a_runtime_ends_while_workers_are_stuck() {
-    for hold in Hold::BOTH {
+    for hold in Hold::UNSAID {
         for workers in [1, 2, 4] {
             ends("the runtime", move || {
                 let runtime = runtime(workers);

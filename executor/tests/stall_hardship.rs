@@ -2,9 +2,12 @@
 //! their thread, no threads to be had, a program that is idle but for one worker that never comes back.
 
 mod common;
+#[path = "common/hold.rs"]
+mod hold;
 
 use common::{ends, pair, read, runtime, yield_now};
 use gambol_executor::{Runtime, Sleep, Stall, block_in_place, block_on, spawn};
+use hold::{Hold, Holds, settles};
 use std::{
     future::{Future, pending},
     pin::Pin,
@@ -13,43 +16,10 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
-
-/// How a task holds up its worker until it is told to go on.
-#[derive(Clone, Copy, Debug)]
-enum Hold {
-    Sleeps,
-    Spins,
-    Says,
-}
-
-impl Hold {
-    const ALL: [Hold; 3] = [Hold::Sleeps, Hold::Spins, Hold::Says];
-
-    fn until(self, told: &mpsc::Receiver<()>) {
-        match self {
-            Hold::Sleeps => told.recv().unwrap(),
-            Hold::Spins => {
-                while told.try_recv().is_err() {
-                    std::hint::spin_loop();
-                }
-            }
-            Hold::Says => block_in_place(|| told.recv().unwrap()),
-        }
-    }
-}
-
-/// Waits until `met`, by looking.
-fn settles(what: &str, met: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !met() {
-        assert!(start.elapsed() < common::LIMIT, "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// Tasks that yield for ever, until this is dropped: whoever runs them never comes to look for other work.
 struct Crowd(Arc<AtomicBool>);
@@ -99,16 +69,6 @@ fn tasks_behind_a_stuck_one_are_run_though_the_others_never_rest() {
                 tasks.into_iter().for_each(|task| block_on(task).unwrap());
             });
         }
-    }
-}
-
-/// A waker that holds up whoever wakes it until it is told to return.
-struct Holds(Hold, mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>);
-
-impl Wake for Holds {
-    fn wake(self: Arc<Self>) {
-        self.1.send(()).unwrap();
-        self.0.until(&self.2.lock().unwrap());
     }
 }
 

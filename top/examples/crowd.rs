@@ -2,8 +2,8 @@
 //! task that blocks its thread. It ends when its standard input does.
 //!
 //! ```text
-//! GAMBOL_TOP=/tmp/crowd cargo run -p gambol-top --example crowd
-//! cargo run -p gambol-top -- /tmp/crowd
+//! GAMBOL_TOP=crowd.sock cargo run -p gambol-top --example crowd
+//! cargo run -p gambol-top -- crowd.sock
 //! ```
 
 use gambol::{

@@ -114,7 +114,7 @@ fn percentile(histogram: Option<crate::Histogram>) -> u64 {
 }
 
 fn workers(page: &mut String, handle: &Handle, metrics: &Metrics) {
-    let table = &handle.core().table;
+    let table = &handle.core.table;
     for worker in metrics.per_worker() {
         let runs = match worker.state() {
             WorkerState::Busy | WorkerState::Blocked => table.worker(worker.index() as u16).pulse.running(),
