@@ -82,6 +82,8 @@ const CASES: &[(&str, fn(), Does)] = cases![
     beside_threads_that_only_look Reports,
     woken_by_the_last_hook_of_a_pool_thread Ends,
     woken_by_the_drop_of_a_hook Ends,
+    woken_by_the_drop_of_a_hook_on_a_worker Ends,
+    woken_by_the_drop_of_a_hook_on_a_pool_thread Ends,
     a_stuck_worker_beside_one_that_waits IsSilent,
 ];
 
@@ -426,10 +428,11 @@ fn woken_by_the_last_hook_of_a_pool_thread() {
     });
 }
 
-fn woken_by_the_drop_of_a_hook() {
+/// Another runtime is dropped on its own worker, and its hooks with it: on whichever of its threads ends last.
+fn dropped_hooks(builder: Builder) {
     let (tx, rx) = chan::buffered(1);
     let keeps = SendsLate(tx);
-    let other = Builder::new()
+    let other = builder
         .workers(1)
         .on_stall(move |_| {
             let _ = keeps.0.try_send(2);
@@ -438,9 +441,35 @@ fn woken_by_the_drop_of_a_hook() {
         .unwrap();
     let runtime = watched(Builder::new());
     let handle = other.handle().clone();
-    drop(handle.spawn(async move { drop(other) }));
+    drop(handle.spawn(async move {
+        gambol::spawn_blocking(|| ()).await.unwrap();
+        drop(other)
+    }));
     drop(handle);
+    // The first look comes when this one waits: by then a thread that lingers drops them.
+    thread::sleep(Duration::from_secs(1));
     assert_eq!(runtime.block_on(rx.recv()), Some(1));
+}
+
+fn woken_by_the_drop_of_a_hook() {
+    dropped_hooks(Builder::new());
+}
+
+/// The threads whose names end so end last.
+fn linger(name: &'static str) -> Builder {
+    Builder::new().on_thread_stop(move || {
+        if thread::current().name().is_some_and(|this| this.ends_with(name)) {
+            thread::sleep(Duration::from_millis(500));
+        }
+    })
+}
+
+fn woken_by_the_drop_of_a_hook_on_a_worker() {
+    dropped_hooks(linger("-0"));
+}
+
+fn woken_by_the_drop_of_a_hook_on_a_pool_thread() {
+    dropped_hooks(linger("-blk"));
 }
 
 /// What it waits for in its system call nobody of ours knows.

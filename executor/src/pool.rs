@@ -208,6 +208,8 @@ fn thread_main(core: &'static Core) {
     }
     drop(inside);
     call_hook(config.on_thread_stop.as_deref());
+    // Before the release: the user's hooks are dropped in there, while it is known that they are.
+    drop(config);
     deadlock::thread_ends(core);
     core.release();
 }

@@ -464,6 +464,8 @@ fn thread_main(worker: &'static Worker) {
     if core.table.exited() {
         core.finish_trace();
     }
+    // Before the release: the user's hooks are dropped in there, while it is known that they are.
+    drop(config);
     deadlock::thread_ends(core);
     core.release();
 }
