@@ -1,4 +1,4 @@
-//! One measurement in this process: the hidden `measure`, which `probe` starts, and `op`, for other tools.
+//! One measurement in this process: the hidden `measure`, which `compare` starts, and `op`, for other tools.
 //!
 //! `measure` prints one line of figures. `op` runs exactly n operations and nothing else: no warm-up, no helper, no
 //! watchdog, so that whatever `callgrind`, `perf stat` or `strace -c -f` counts belongs to them or to start and end.
@@ -90,7 +90,7 @@ pub fn measure(words: &[String]) -> Result<(), Failure> {
     let limit = args.word("the limit")?;
     args.finish()?;
 
-    // A thread that sleeps disturbs nobody; a runtime that hangs must not hang the probe.
+    // A thread that sleeps disturbs nobody; a runtime that hangs must not hang the comparison.
     thread::spawn(move || {
         thread::sleep(Duration::from_secs(limit));
         eprintln!("{} on {} did not end within {limit} s", workload.name, peer.name);

@@ -1,13 +1,13 @@
 //! gambol beside its peers, measured in turns in one run.
 //!
-//! `probe` is the program; the rest serves it or looks closer at one thing that it found. Each (runtime, workload,
+//! `compare` is the program; the rest serves it or looks closer at one thing that it found. Each (runtime, workload,
 //! workers) runs in a process of its own, because a runtime leaves threads, allocator arenas and warm caches behind
 //! that would be charged to whoever comes next.
 //!
 //! Not criterion: it measures one process for long and compares with an earlier run; what counts here is the ratio to a
 //! peer measured seconds ago on the same machine.
 //!
-//! Where to go next: `workload` for what is measured, `peer` for the columns, `rt` and `chan` for how each is used, `probe`
+//! Where to go next: `workload` for what is measured, `peer` for the columns, `rt` and `chan` for how each is used, `compare`
 //! for the turns.
 
 // What is measured, and on what.
@@ -21,10 +21,10 @@ mod workload; // one noun per file
 
 // How it is measured.
 mod child; // one measurement in this process
+mod compare;
 mod figure; // one measured number: its name, its unit and which way is better
 mod load; // the load generator of the echo servers, the same for every runtime
-mod meter; // the clocks and the memory of this process
-mod probe; // all measurements, each in a child, in turns
+mod meter; // the clocks and the memory of this process // all measurements, each in a child, in turns
 
 // How it is told.
 mod args; // the command line, by hand
@@ -45,7 +45,7 @@ mod stall;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: gambol-benches probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
+usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
        gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let command = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
     let result = match command.as_str() {
-        "probe" => probe::main(&words),
+        "compare" => compare::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
         "queues" => queues::main(&words),

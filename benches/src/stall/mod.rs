@@ -1,6 +1,6 @@
 //! Tasks that block or spin, and what the others suffer from it: gambol beside tokio, smol and Go.
 //!
-//! A case is one kind of trouble. Each (runtime, case) runs in a process of its own, in turns, as in `probe`; a run checks
+//! A case is one kind of trouble. Each (runtime, case) runs in a process of its own, in turns, as in `compare`; a run checks
 //! that the trouble took place as ordered, and fails otherwise. What gambol aims at is printed under the table, with what
 //! was measured: a missed aim is no failure of the program, because the machine may have been busy.
 //!

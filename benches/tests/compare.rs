@@ -14,7 +14,7 @@ fn program() -> Command {
 
 #[test]
 fn every_workload_does_its_work_on_every_peer() {
-    let output = program().args(["probe", "--reps", "1", "--scale", "0.001"]).output().unwrap();
+    let output = program().args(["compare", "--reps", "1", "--scale", "0.001"]).output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
@@ -29,7 +29,8 @@ fn every_workload_does_its_work_on_every_peer() {
 
 #[test]
 fn a_peer_without_the_thing_shows_a_dash() {
-    let words = ["probe", "--only", "message-4:4-0", "--peers", "go,tokio,kanal", "--workers", "1", "--scale", "0.001"];
+    let words =
+        ["compare", "--only", "message-4:4-0", "--peers", "go,tokio,kanal", "--workers", "1", "--scale", "0.001"];
     let output = program().args(words).args(["--reps", "1"]).output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{table}");
@@ -74,9 +75,9 @@ fn stalls_are_measured_on_every_runtime() {
 #[test]
 fn what_is_not_understood_is_refused() {
     for words in [
-        &["probe", "--rep", "1"][..],
-        &["probe", "--only", "nothing"],
-        &["probe", "--workers", "0"],
+        &["compare", "--rep", "1"][..],
+        &["compare", "--only", "nothing"],
+        &["compare", "--workers", "0"],
         &["op", "sleep", "tokio", "1"],
         &["op", "spawn", "tokio"],
         &["op", "spawn", "kanal", "1"],

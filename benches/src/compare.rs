@@ -22,7 +22,7 @@ struct Plan {
     go: Option<(Go, String)>,
 }
 
-/// `probe [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]`
+/// `compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]`
 pub fn main(words: &[String]) -> Result<(), Failure> {
     let plan = Plan::parse(words)?;
     match &plan.go {
