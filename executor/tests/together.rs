@@ -144,7 +144,8 @@ fn workers_of_a_stage_that_have_nothing_to_do_are_parked() {
                 m.workers_parked() == 2 && m.per_worker().all(|worker| worker.state() == WorkerState::Parked)
             });
             assert!(runtime.dump().to_string().contains("2 active, 2 of these parked"), "{}", runtime.dump());
-            assert!(runtime.handle().suspected_deadlock().is_none());
+            // Not whether a deadlock is suspected: that is about other tests' runtimes as well.
+            assert!(runtime.handle().parked_tasks().is_empty());
         }
     });
 }
