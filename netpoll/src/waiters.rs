@@ -46,7 +46,9 @@ impl Waiters {
     /// Appends those of one direction to `taken`.
     pub(crate) fn take(&mut self, direction: Direction, taken: &mut Vec<Waker>) {
         let index = direction.index();
-        taken.extend(self.first[index].take());
+        if let Some(first) = self.first[index].take() {
+            taken.push(first);
+        }
         if let Some(rest) = &mut self.rest {
             taken.append(&mut rest[index]);
             self.trim();
