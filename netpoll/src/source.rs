@@ -1,8 +1,8 @@
 //! One registered descriptor: its word of readiness, those who wait for it, and the lock between the two.
 //!
 //! The protocol is in the head of `readiness.rs`; this file takes the lock where it says so. Two rules of its own:
-//! - **No foreign code under the lock.** A waker is cloned before the lock is taken, and dropped or handed back after it is
-//!   released: the clone and the drop of a waker may do anything, panic or come back here. Comparing two wakers
+//! - **No foreign code under the lock.** A waker is cloned before the lock is taken, and dropped or called after it is
+//!   released: that may do anything, panic or come back here. To move it into the caller's list calls nobody. Comparing two wakers
 //!   (`will_wake`) compares two pairs of pointers and calls nobody. So the lock is never poisoned, and if it were, what it
 //!   guards would still be whole.
 //! - **Lock order:** the poller's table, then a source, then whatever `polling` locks inside.
@@ -18,7 +18,7 @@ use std::task::{Poll, Waker};
 use crate::platform::{RawDescriptor, road};
 use crate::readiness::{Delivered, Direction, Enrolled, Look, Occurrence, Ready, Retirement, Word};
 use crate::sync::{Mutex, PoisonError};
-use crate::waiters::{Taken, Waiters};
+use crate::waiters::Waiters;
 
 /// A descriptor that is registered with a [`Poller`](crate::Poller).
 ///
@@ -180,17 +180,12 @@ impl Source {
         if self.word.deliver_unattended(occurrence) == Delivered::Unattended {
             return;
         }
-        let mut taken = [Taken::default(), Taken::default()];
         let mut shared = self.lock();
         self.word.deliver(occurrence);
         for direction in Direction::BOTH {
             if occurrence.wakes(direction) {
-                taken[direction.index()] = shared.waiters.take(direction);
+                shared.waiters.take(direction, ready);
             }
-        }
-        drop(shared);
-        for taken in taken {
-            taken.hand_back(ready);
         }
     }
 
@@ -198,11 +193,7 @@ impl Source {
     pub(crate) fn retire(&self, retirement: Retirement, ready: &mut Vec<Waker>) -> bool {
         let mut shared = self.lock();
         let first = self.word.retire(retirement);
-        let taken = Direction::BOTH.map(|direction| shared.waiters.take(direction));
-        drop(shared);
-        for taken in taken {
-            taken.hand_back(ready);
-        }
+        Direction::BOTH.into_iter().for_each(|direction| shared.waiters.take(direction, ready));
         first
     }
 
@@ -212,13 +203,9 @@ impl Source {
             return;
         }
         let mut shared = self.lock();
-        let taken = Direction::BOTH.map(|direction| {
+        for direction in Direction::BOTH {
             self.word.vacate(direction);
-            shared.waiters.take(direction)
-        });
-        drop(shared);
-        for taken in taken {
-            taken.hand_back(ready);
+            shared.waiters.take(direction, ready);
         }
     }
 

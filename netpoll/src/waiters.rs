@@ -18,28 +18,14 @@ pub(crate) struct Waiters {
     rest: Option<Box<[Vec<Waker>; 2]>>,
 }
 
-/// The wakers of one direction, taken out, to be handed back after the lock is released.
-#[must_use]
-#[derive(Default)]
-pub(crate) struct Taken {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
-}
-
-impl Taken {
-    pub(crate) fn hand_back(self, ready: &mut Vec<Waker>) {
-        ready.extend(self.first);
-        ready.extend(self.rest);
-    }
-}
-
 impl Waiters {
     pub(crate) fn is_empty(&self, direction: Direction) -> bool {
         self.first[direction.index()].is_none()
     }
 
     pub(crate) fn contains(&self, direction: Direction, waker: &Waker) -> bool {
-        self.iter(direction).any(|waiting| waiting.will_wake(waker))
+        // Nearly always asked where nobody waits.
+        !self.is_empty(direction) && self.iter(direction).any(|waiting| waiting.will_wake(waker))
     }
 
     /// Who waits in a direction.
@@ -57,17 +43,16 @@ impl Waiters {
         }
     }
 
-    pub(crate) fn take(&mut self, direction: Direction) -> Taken {
+    /// Appends those of one direction to `taken`.
+    pub(crate) fn take(&mut self, direction: Direction, taken: &mut Vec<Waker>) {
         let index = direction.index();
-        let taken = Taken {
-            first: self.first[index].take(),
-            rest: match &mut self.rest {
-                Some(rest) => std::mem::take(&mut rest[index]),
-                None => Vec::new(),
-            },
-        };
-        self.trim();
-        taken
+        if let Some(first) = self.first[index].take() {
+            taken.push(first);
+        }
+        if let Some(rest) = &mut self.rest {
+            taken.append(&mut rest[index]);
+            self.trim();
+        }
     }
 
     /// Takes out the waker that wakes the same task.
@@ -132,7 +117,7 @@ mod tests {
             match random % 8 {
                 0 => {
                     let mut taken = Vec::new();
-                    list.take(direction).hand_back(&mut taken);
+                    list.take(direction, &mut taken);
                     assert_eq!(taken.len(), naive.len());
                     for (waker, who) in taken.iter().zip(naive.drain(..)) {
                         assert!(waker.will_wake(&wakers[who]));

@@ -4,9 +4,9 @@
 //! macros at the end make the traits out of them, for the connections, for references to them and for their halves. A blanket
 //! implementation for `&S` is what the orphan rule forbids.
 //!
-//! Writes go through sendmsg, since that is where a flag keeps a broken connection from raising SIGPIPE.
+//! Writes are sends, since these have a flag that keeps a broken connection from raising SIGPIPE.
 
-use super::platform::NO_SIGNAL;
+use super::platform::{self, NO_SIGNAL};
 use gambol_executor::{AsDescriptor, Direction, Done, Io, Reason};
 use socket2::SockRef;
 use std::{
@@ -43,7 +43,7 @@ fn read<S: Connection>(n: usize, room: usize) -> Done<usize> {
 }
 
 fn receive<S: Connection>(socket: &S::Std, buf: &mut [u8]) -> io::Result<Done<usize>> {
-    let n = (&*SockRef::from(&socket.as_descriptor())).read(buf)?;
+    let n = platform::receive(socket.as_descriptor(), buf)?;
     Ok(read::<S>(n, buf.len()))
 }
 
@@ -53,7 +53,7 @@ fn receive_vectored<S: Connection>(socket: &S::Std, bufs: &mut [IoSliceMut<'_>])
 }
 
 fn send<T: AsDescriptor>(socket: &T, buf: &[u8]) -> io::Result<Done<usize>> {
-    let n = SockRef::from(&socket.as_descriptor()).send_with_flags(buf, NO_SIGNAL)?;
+    let n = platform::send(socket.as_descriptor(), buf)?;
     Ok(Done { value: n, short: n < buf.len() })
 }
 
