@@ -6,7 +6,7 @@
 use crate::args::{Args, Failure};
 use crate::go::Go;
 use crate::peer::{Peer, Road};
-use crate::workload::{Order, Setting, Workload};
+use crate::workload::{Kind, Order, Setting, Stall, Workload, load_stalling};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -44,7 +44,10 @@ impl Measurement<'_> {
 
     /// Runs it in a child process and returns the workload's figures.
     pub fn run(&self) -> Result<Vec<f64>, Failure> {
-        figures_of(self.command()?, self.workload.figures.len())
+        match self.workload.kind {
+            Kind::Stall(Stall::Echo) => load_stalling(self.command()?, self.ops),
+            _ => figures_of(self.command()?, self.workload.figures.len()),
+        }
     }
 
     fn command(&self) -> Result<Command, Failure> {
@@ -60,7 +63,7 @@ impl Measurement<'_> {
 }
 
 /// Runs a measuring process and returns its so many figures.
-pub fn figures_of(mut command: Command, count: usize) -> Result<Vec<f64>, Failure> {
+fn figures_of(mut command: Command, count: usize) -> Result<Vec<f64>, Failure> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     // The figures count only if the process also ended well: the end of a runtime is part of it.
     if !output.status.success() {

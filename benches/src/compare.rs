@@ -7,8 +7,8 @@ use crate::args::{Args, Failure};
 use crate::child::Measurement;
 use crate::go::Go;
 use crate::machine;
-use crate::peer::{GO, PEERS, Peer};
-use crate::table::{self, Row};
+use crate::peer::{GO, OURS, PEERS, Peer};
+use crate::table::{self, AIMED_AT, Row};
 use crate::workload::{WORKLOADS, Workload};
 use std::mem;
 
@@ -22,7 +22,7 @@ struct Plan {
     go: Option<(Go, String)>,
 }
 
-/// `compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]`
+/// `compare [--only a,b] [--except a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]`
 pub fn main(words: &[String]) -> Result<(), Failure> {
     let plan = Plan::parse(words)?;
     match &plan.go {
@@ -31,6 +31,7 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     }
     machine::print();
     let mut failures = Vec::new();
+    let mut aims = Vec::new();
     let mut head = Vec::new();
     for workload in &plan.workloads {
         let columns = plan.columns(workload);
@@ -46,8 +47,12 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
             for row in plan.measure(workload, workers, &mut failures) {
                 row.print();
                 failures.extend(row.broken_promise());
+                aims.extend(row.beside_aim());
             }
         }
+    }
+    if !aims.is_empty() {
+        println!("\naims of {OURS} at {AIMED_AT} workers, for the median\n{}", aims.join("\n"));
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("failed:\n{}", failures.join("\n")).into()) }
 }
@@ -56,6 +61,7 @@ impl Plan {
     fn parse(words: &[String]) -> Result<Self, Failure> {
         let mut args = Args::new(words);
         let only: Option<Vec<String>> = args.list("--only")?;
+        let except: Vec<String> = args.list("--except")?.unwrap_or_default();
         let peers: Option<Vec<String>> = args.list("--peers")?;
         let workers = args.list("--workers")?.unwrap_or(vec![1, 2]);
         let reps = args.option("--reps")?.unwrap_or(3);
@@ -76,6 +82,10 @@ impl Plan {
                 }
             }
         }
+        for name in except {
+            let unwanted = Workload::find(&name)?;
+            workloads.retain(|workload| unwanted.iter().all(|unwanted| unwanted.name != workload.name));
+        }
         let peers: Vec<&Peer> = match peers {
             None => PEERS.iter().collect(),
             Some(names) => names.iter().map(|name| Peer::find(name)).collect::<Result<_, _>>()?,
@@ -95,7 +105,8 @@ impl Plan {
     /// Measures one workload on all peers that have it and returns a row for each of its figures.
     fn measure(&self, workload: &'static Workload, workers: usize, failures: &mut Vec<String>) -> Vec<Row> {
         let ops = ((workload.ops as f64 * self.scale) as u64).max(1);
-        let limit = (60.0 * self.scale.max(1.0)) as u64;
+        // Where every task that blocks keeps a worker, `stall-threads` takes a minute with one.
+        let limit = (120.0 * self.scale.max(1.0)) as u64;
         let columns = self.columns(workload);
         let measurement =
             |peer| Measurement { workload, peer, workers, ops, limit, go: self.go.as_ref().map(|(go, _)| go) };

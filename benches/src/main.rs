@@ -39,16 +39,13 @@ mod bulk;
 // On its own: files.
 mod files;
 
-// On its own: tasks that block or spin, and what the others suffer from it.
-mod stall;
-
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
+usage: gambol-benches compare [--only a,b] [--except a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
+                              [--go path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
-       gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
@@ -64,8 +61,6 @@ fn main() -> ExitCode {
         "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
-        "stall" => stall::main(&words),
-        stall::CHILD => stall::child(&words),
         bulk::PROXY => bulk::proxy(&words),
         child::MEASURE => child::measure(&words),
         _ => Err(USAGE.into()),

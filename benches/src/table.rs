@@ -1,11 +1,15 @@
 //! The table: a row for each figure at each number of workers, a column for each peer with the median and the spread, and
-//! the ratio of our median to the best peer's.
+//! the ratio of our median to the best peer's. A limit is no peer, and another setting of ours is one only where there is no
+//! other.
 //!
 //! Columns have fixed widths, so that a row can be printed as soon as it is known. Where other peers begin
 //! to have the thing, there is a new head.
 
 use crate::figure::{Better, Figure};
-use crate::peer::{OURS, Peer};
+use crate::peer::{OURS, Peer, Rank};
+
+/// The number of workers for which figures have aims.
+pub const AIMED_AT: usize = 2;
 
 /// The measurements of one figure.
 pub struct Row {
@@ -17,6 +21,7 @@ pub struct Row {
 
 struct Column {
     name: &'static str,
+    rank: Rank,
     /// Whether the peer has the thing.
     is_possible: bool,
     samples: Vec<f64>,
@@ -24,7 +29,11 @@ struct Column {
 
 /// Prints the line above the rows.
 pub fn print_head(peers: &[&Peer]) {
-    let names: String = peers.iter().map(|peer| format!("  {:<22}", peer.name)).collect();
+    let name = |peer: &&Peer| match peer.rank {
+        Rank::Limit => format!("  {:<22}", format!("{} (limit)", peer.name)),
+        Rank::Ours | Rank::Peer | Rank::Variant => format!("  {:<22}", peer.name),
+    };
+    let names: String = peers.iter().map(name).collect();
     println!("{:<22} {:>7}  {:<5}{names}  {OURS} / best peer", "workload", "workers", "unit");
 }
 
@@ -36,7 +45,12 @@ impl Row {
         figure: &'static Figure,
         peers: impl Iterator<Item = (&'static Peer, bool)>,
     ) -> Self {
-        let column = |(peer, is_possible): (&Peer, bool)| Column { name: peer.name, is_possible, samples: Vec::new() };
+        let column = |(peer, is_possible): (&Peer, bool)| Column {
+            name: peer.name,
+            rank: peer.rank,
+            is_possible,
+            samples: Vec::new(),
+        };
         let columns = peers.map(column).collect();
         Row { label: format!("{workload} {}", figure.name), workers, figure, columns }
     }
@@ -55,14 +69,15 @@ impl Row {
 
     /// What to say if our runtime did what it must never do.
     pub fn broken_promise(&self) -> Option<String> {
-        let ours = self.columns.iter().find(|column| column.name == OURS)?;
+        let ours = self.ours()?;
         let broken = self.figure.better == Better::Zero && ours.samples.iter().any(|&sample| sample > 0.0);
         broken.then(|| format!("{} at {} workers must be 0", self.label, self.workers))
     }
 
-    /// What to say of our median beside what it should be at most.
-    pub fn beside(&self, aim: f64) -> Option<String> {
-        let ours = self.columns.iter().find(|column| column.name == OURS)?.median()?;
+    /// What to say of our median beside what it should be at most, if there is an aim.
+    pub fn beside_aim(&self) -> Option<String> {
+        let aim = self.figure.aim.filter(|_| self.workers == AIMED_AT)?;
+        let ours = self.ours()?.median()?;
         let verdict = if ours <= aim { "met" } else { "missed" };
         Some(format!(
             "{:<22} at most {:>5} {:<3} {:>6}, {verdict}",
@@ -73,15 +88,21 @@ impl Row {
         ))
     }
 
+    fn ours(&self) -> Option<&Column> {
+        self.columns.iter().find(|column| column.rank == Rank::Ours)
+    }
+
     /// Our median divided by the best peer's, and who that is.
     fn ratio(&self) -> Option<(f64, &'static str)> {
-        let ours = self.columns.iter().find(|column| column.name == OURS)?.median()?;
-        let theirs = self.columns.iter().filter(|column| column.name != OURS);
+        let ours = self.ours()?.median()?;
+        let is_peer = |column: &&Column| column.rank == Rank::Peer;
+        let compared = if self.columns.iter().any(|column| is_peer(&column)) { Rank::Peer } else { Rank::Variant };
+        let theirs = self.columns.iter().filter(|column| column.rank == compared);
         let theirs = theirs.filter_map(|column| Some((column.median()?, column.name)));
         let (best, name) = match self.figure.better {
             Better::Lower => theirs.min_by(|(one, _), (other, _)| one.total_cmp(other))?,
             Better::Higher => theirs.max_by(|(one, _), (other, _)| one.total_cmp(other))?,
-            Better::Zero => return None,
+            Better::Zero | Better::Neither => return None,
         };
         Some((ours / best, name))
     }
