@@ -3,8 +3,8 @@
 use super::{Kind, RuntimeKind};
 use serde::{Deserialize, Serialize};
 
-/// What a workload is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a workload is about, in the order in which the themes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Theme {
     Tasks,
@@ -17,10 +17,6 @@ pub enum Theme {
 }
 
 impl Theme {
-    /// All of them, in the order in which they are told.
-    pub const ALL: [Theme; 7] =
-        [Theme::Tasks, Theme::Channels, Theme::Locks, Theme::Timers, Theme::Network, Theme::Memory, Theme::Stalls];
-
     /// As a heading.
     pub fn title(self) -> &'static str {
         match self {

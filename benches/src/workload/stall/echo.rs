@@ -10,10 +10,11 @@
 
 use super::{WARM_UP, millis};
 use crate::args::Failure;
+use crate::child::{FIGURES, ended_badly};
 use crate::load::Generator;
 use crate::rt::{Listener, Runtime, Stream};
 use crate::workload::{CONNECTIONS, MESSAGE};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -81,9 +82,10 @@ async fn handle<S: Stream>(mut stream: S) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Starts the server by this command, loads it for so many seconds, and returns the workload's figures.
-pub fn load(mut command: Command, seconds: u64) -> Result<Vec<f64>, Failure> {
-    let mut server = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+/// Starts the server by this command, loads it for so many seconds, and returns the workload's figures. What the server wrote
+/// to stderr comes into `told`.
+pub fn load(mut command: Command, seconds: u64, told: &mut String) -> Result<Vec<f64>, Failure> {
+    let mut server = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(server.stdout.take().ok_or("the server has no output")?).lines();
     let result = (|| {
         let first = lines.next().ok_or("the server ended at once")??;
@@ -99,7 +101,7 @@ pub fn load(mut command: Command, seconds: u64) -> Result<Vec<f64>, Failure> {
         let rate = (load.requests - before) as f64 / elapsed;
         drop(generator);
         let last = lines.next().ok_or("the server ended before its figures")??;
-        if last.strip_prefix(crate::child::FIGURES).map(str::trim) != Some(&counted) {
+        if last.strip_prefix(FIGURES).map(str::trim) != Some(&counted) {
             return Err(format!("the server says `{last}`, but {counted} were sent").into());
         }
         let [p50, p99, max] = percentiles(latencies).ok_or("no request was answered")?;
@@ -109,8 +111,11 @@ pub fn load(mut command: Command, seconds: u64) -> Result<Vec<f64>, Failure> {
         let _ = server.kill();
     }
     let status = server.wait()?;
+    if let Some(mut stderr) = server.stderr.take() {
+        stderr.read_to_string(told)?;
+    }
     let figures: Vec<f64> = result.map_err(|error: Failure| format!("{error}; the server ended with {status}"))?;
-    if status.success() { Ok(figures) } else { Err(format!("the server failed: {status}").into()) }
+    if status.success() { Ok(figures) } else { Err(ended_badly(status, told)) }
 }
 
 /// The requests of one server.
