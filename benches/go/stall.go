@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// The cases of ../src/stall in Go: what they are for is written there. Each runs once, whatever number is ordered.
+// The workloads of ../src/workload/stall in Go: what they are for is written there. All but threads run once, whatever number is
+// ordered.
 
 const (
 	stallWarmUp = 500 * time.Millisecond
@@ -27,7 +28,7 @@ func stall(name string) workload {
 	case "echo":
 		return func(uint64) ([]float64, error) { return stallEcho() }
 	case "threads":
-		return func(uint64) ([]float64, error) { return stallThreads() }
+		return stallThreads
 	}
 	return func(uint64) ([]float64, error) { return heartbeat(name) }
 }
@@ -206,9 +207,9 @@ func stallEcho() ([]float64, error) {
 	return []float64{float64(requests.Load()), float64(blocked.Load())}, nil
 }
 
-// stallThreads counts the threads while a thousand goroutines keep theirs for 50 ms, and ten seconds later. All of the process's
-// threads are the runtime's; the sampler is a goroutine.
-func stallThreads() ([]float64, error) {
+// stallThreads counts the threads while a hundred goroutines in each round keep theirs for 50 ms, and ten seconds later. All of the
+// process's threads are the runtime's; the sampler is a goroutine.
+func stallThreads(rounds uint64) ([]float64, error) {
 	const long = 50 * time.Millisecond
 	var stop atomic.Bool
 	sampled := make(chan []int)
@@ -223,7 +224,7 @@ func stallThreads() ([]float64, error) {
 	time.Sleep(stallWarmUp)
 	var stuck, most, ended atomic.Int64
 	start := time.Now()
-	for range 10 {
+	for range rounds {
 		for _, size := range []int{20, 1, 7, 40, 2, 30} {
 			var tasks sync.WaitGroup
 			tasks.Add(size)
@@ -255,14 +256,14 @@ func stallThreads() ([]float64, error) {
 	for at := 0; at < len(samples); at += 50 {
 		course = append(course, strconv.Itoa(slices.Max(samples[at:min(at+50, len(samples))])))
 	}
-	fmt.Fprintln(os.Stderr, "threads of go, the most in each quarter of a second:", strings.Join(course, " "))
+	fmt.Fprintln(os.Stderr, "threads, the most in each quarter of a second:", strings.Join(course, " "))
 	time.Sleep(10 * time.Second)
 	later := threads()
 	greatest := slices.Max(samples)
 	figures := []float64{
 		float64(greatest), float64(most.Load()), float64(greatest) - float64(most.Load()), float64(later), millis(took),
 	}
-	return figures, check("goroutines ended", uint64(ended.Load()), 1000)
+	return figures, check("goroutines ended", uint64(ended.Load()), 100*rounds)
 }
 
 // threads is how many threads this process has.

@@ -13,7 +13,7 @@
 use crate::args::{Args, Failure};
 use crate::machine;
 use crate::meter::Stopwatch;
-use crate::table::median;
+use crate::row::median;
 use futures::io::{AsyncRead, AsyncWrite};
 use gambol::net::TcpStream;
 use std::fs;

@@ -6,10 +6,10 @@
 use crate::args::{Args, Failure};
 use crate::go::Go;
 use crate::peer::{Peer, Road};
-use crate::workload::{Order, Setting, Workload};
+use crate::workload::{Kind, Order, Setting, Stall, Workload, load_stalling};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub const MEASURE: &str = "measure";
 
 /// What the line of figures begins with.
 pub const FIGURES: &str = "figures";
+
+/// So many lines of what a failed child told are its reason.
+const LAST_WORDS: usize = 3;
 
 /// What a child is to measure.
 #[derive(Clone, Copy)]
@@ -42,9 +45,12 @@ impl Measurement<'_> {
         }
     }
 
-    /// Runs it in a child process and returns the workload's figures.
-    pub fn run(&self) -> Result<Vec<f64>, Failure> {
-        figures_of(self.command()?, self.workload.figures.len())
+    /// Runs it in a child process and returns the workload's figures. What the process wrote to stderr comes into `told`.
+    pub fn run(&self, told: &mut String) -> Result<Vec<f64>, Failure> {
+        match self.workload.kind {
+            Kind::Stall(Stall::Echo) => load_stalling(self.command()?, self.ops, told),
+            _ => figures_of(self.command()?, self.workload.figures.len(), told),
+        }
     }
 
     fn command(&self) -> Result<Command, Failure> {
@@ -60,11 +66,12 @@ impl Measurement<'_> {
 }
 
 /// Runs a measuring process and returns its so many figures.
-pub fn figures_of(mut command: Command, count: usize) -> Result<Vec<f64>, Failure> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+fn figures_of(mut command: Command, count: usize, told: &mut String) -> Result<Vec<f64>, Failure> {
+    let output = command.stdin(Stdio::null()).output()?;
+    told.push_str(&String::from_utf8_lossy(&output.stderr));
     // The figures count only if the process also ended well: the end of a runtime is part of it.
     if !output.status.success() {
-        return Err(format!("the measuring process failed: {}", output.status).into());
+        return Err(ended_badly(output.status, told));
     }
     let text = String::from_utf8(output.stdout)?;
     let figures = text
@@ -74,10 +81,17 @@ pub fn figures_of(mut command: Command, count: usize) -> Result<Vec<f64>, Failur
         .split_whitespace()
         .map(str::parse)
         .collect::<Result<Vec<f64>, _>>()?;
-    if figures.len() != count {
-        return Err("the measuring process printed too few or too many figures".into());
+    if figures.len() != count || !figures.iter().all(|figure| figure.is_finite()) {
+        return Err("the measuring process did not print the figures that it should".into());
     }
     Ok(figures)
+}
+
+/// What to say of a measuring process that failed, and told something or nothing.
+pub fn ended_badly(status: ExitStatus, told: &str) -> Failure {
+    let told: Vec<_> = told.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = told[told.len().saturating_sub(LAST_WORDS)..].join("; ");
+    format!("the measuring process failed: {status}{}{last}", if last.is_empty() { "" } else { "; " }).into()
 }
 
 /// `measure <workload> <peer> <workers> <ops> <limit>`

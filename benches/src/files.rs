@@ -6,7 +6,7 @@
 
 use crate::args::{Args, Failure};
 use crate::meter::{Elapsed, Stopwatch};
-use crate::table::median;
+use crate::row::median;
 use futures::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use std::future::Future;
 use std::io::{self, SeekFrom};

@@ -5,7 +5,7 @@
 //! arguments, so that a row has one definition.
 
 use crate::args::Failure;
-use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Waiters};
+use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Stall, Trouble, Waiters};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -77,13 +77,6 @@ impl Go {
         command
     }
 
-    /// The command that carries out the words once, without a warm-up.
-    pub fn once(&self, words: &[&str], workers: usize, limit: u64) -> Command {
-        let mut command = Command::new(&self.0);
-        command.args([format!("-workers={workers}"), format!("-limit={limit}s")]).args(words);
-        command
-    }
-
     /// Becomes the Go program, for `op`: whatever counts in this process counts there. Returns only if it failed.
     pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
         self.measure(words, workers, order, 0).exec().into()
@@ -128,6 +121,18 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
         Kind::Lock(Section::Held) => "mutex held".to_owned(),
         Kind::Cancel(Waiters::None) => "cancel tree".to_owned(),
         Kind::Cancel(Waiters::AtLeaves) => "cancel waiters".to_owned(),
+        Kind::Stall(Stall::Echo) => "stall echo".to_owned(),
+        Kind::Stall(Stall::Threads) => "stall threads".to_owned(),
+        Kind::Stall(Stall::Heartbeat(trouble)) => match trouble {
+            Trouble::Sleep => "stall sleep".to_owned(),
+            Trouble::Timer => "stall timer".to_owned(),
+            Trouble::Spin => "stall spin".to_owned(),
+            Trouble::Main => "stall main".to_owned(),
+            Trouble::Pipe => "stall pipe".to_owned(),
+            Trouble::Mutex => "stall mutex".to_owned(),
+            // A goroutine is woken by nothing that a user could have written.
+            Trouble::Waker => return None,
+        },
     };
     Some(text.split(' ').map(str::to_owned).collect())
 }

@@ -1,4 +1,4 @@
-//! The load generator of the echo workload, and of the echo server of `stall`: one thread, one epoll, 64 connections with one
+//! The load generator of the echo workload, and of the echo server that stalls: one thread, one epoll, 64 connections with one
 //! request each on the way.
 //!
 //! It uses no runtime, so that it is the same for all. Level-triggered; an answer costs it one read, one write and its

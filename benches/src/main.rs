@@ -21,15 +21,18 @@ mod workload; // one noun per file
 
 // How it is measured.
 mod child; // one measurement in this process
-mod compare;
+mod compare; // all measurements, each in a child, in turns
 mod figure; // one measured number: its name, its unit and which way is better
 mod load; // the load generator of the echo servers, the same for every runtime
-mod meter; // the clocks and the memory of this process // all measurements, each in a child, in turns
+mod meter; // the clocks and the memory of this process
 
 // How it is told.
 mod args; // the command line, by hand
 mod machine; // what the figures were measured on
-mod table; // medians, spreads and ratios
+mod progress; // how far a comparison has come
+mod results; // all samples of a run, as a file
+mod row; // the samples of one figure: medians, spreads and ratios
+mod table; // rows on the terminal
 
 // On its own: run queues compared, without any runtime.
 mod queues;
@@ -39,16 +42,13 @@ mod bulk;
 // On its own: files.
 mod files;
 
-// On its own: tasks that block or spin, and what the others suffer from it.
-mod stall;
-
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
+usage: gambol-benches compare [--only a,b] [--except a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
+                              [--go path] [--out results.json]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
-       gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
@@ -64,8 +64,6 @@ fn main() -> ExitCode {
         "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
-        "stall" => stall::main(&words),
-        stall::CHILD => stall::child(&words),
         bulk::PROXY => bulk::proxy(&words),
         child::MEASURE => child::measure(&words),
         _ => Err(USAGE.into()),

@@ -10,6 +10,7 @@ use crate::go;
 use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
 use crate::rt::{Gambol, Runtime, Smol, Tasks, Tokio};
 use crate::workload::{self, ChannelKind, Kind, Order};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 /// The name of the peer that the others are compared with.
@@ -22,40 +23,69 @@ pub const GO: &str = "go";
 pub const PEERS: &[Peer] = &[
     Peer {
         name: OURS,
+        rank: Rank::Ours,
         road: |kind| {
-            let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
+            let tasks = stalled::<Gambol>(kind).or(runtime::<Gambol>(kind));
+            let tasks = tasks.or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
             tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
         },
     },
-    Peer { name: GO, road: |kind| go::words(kind).map(Road::Go) },
+    Peer { name: GO, rank: Rank::Peer, road: |kind| go::words(kind).map(Road::Go) },
     Peer {
         name: "tokio",
+        rank: Rank::Peer,
         road: |kind| {
-            let tasks = runtime::<Tokio>(kind).or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
+            let tasks = stalled::<Tokio>(kind).or(runtime::<Tokio>(kind));
+            let tasks = tasks.or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
             tasks.or(channels::<Mpsc>(kind)).or(select::<Mpsc>(kind))
         },
     },
     Peer {
         name: "smol",
+        rank: Rank::Peer,
         road: |kind| {
-            let tasks = runtime::<Smol>(kind).or(lock::<SmolMutex>(kind));
+            let tasks = stalled::<Smol>(kind).or(runtime::<Smol>(kind)).or(lock::<SmolMutex>(kind));
             tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
         },
     },
-    Peer { name: "flume", road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
-    Peer { name: "kanal", road: |kind| channels::<Kanal>(kind).or(select::<Kanal>(kind)) },
-    Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)) },
+    Peer { name: "flume", rank: Rank::Peer, road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
+    Peer { name: "kanal", rank: Rank::Peer, road: |kind| channels::<Kanal>(kind).or(select::<Kanal>(kind)) },
+    Peer {
+        name: "crossbeam",
+        rank: Rank::Peer,
+        road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)),
+    },
 ];
 
 /// gambol without the watch over stalls: what that costs. A column only when it is asked for.
-const OFF: Peer = Peer { name: "gambol-off", road: runtime::<Gambol<false>> };
+const OFF: Peer = Peer {
+    name: "gambol-off",
+    rank: Rank::Variant,
+    road: |kind| stalled::<Gambol<false>>(kind).or(runtime::<Gambol<false>>(kind)),
+};
 
 /// A peer that can be chosen by name.
 pub struct Peer {
     /// As it is written on the command line and over the table.
     pub name: &'static str,
+    /// What it is beside ours.
+    pub rank: Rank,
     /// How it carries out a workload of this kind; `None` if it has not the thing.
     pub road: fn(Kind) -> Option<Road>,
+}
+
+/// What a column is beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rank {
+    /// Ours: the one that is compared.
+    Ours,
+    /// One of those that it is compared with.
+    Peer,
+    /// Ours in another setting; compared with only where there is no peer.
+    Variant,
+    /// What the machine allows, and no runtime: shown, and never compared with.
+    Limit,
 }
 
 /// How a workload is carried out.
@@ -85,6 +115,10 @@ impl Peer {
 fn runtime<R: Runtime>(kind: Kind) -> Option<Road> {
     let has = matches!(kind, Kind::Runtime(_));
     has.then_some(Road::Here(|workers, order| workload::on_runtime(&R::start(workers), order)))
+}
+
+fn stalled<R: Runtime>(kind: Kind) -> Option<Road> {
+    matches!(kind, Kind::Stall(_)).then_some(Road::Here(workload::on_stalled::<R>))
 }
 
 fn channels<C: Channels>(kind: Kind) -> Option<Road> {

@@ -4,7 +4,7 @@
 //! the repetitions. The pushes and pops of a worker outnumber its steals by far; the first column decides.
 
 use crate::args::{Args, Failure};
-use crate::table::median;
+use crate::row::median;
 use concurrent_queue::ConcurrentQueue;
 use gambol_executor::bench::Ring;
 use std::hint::black_box;

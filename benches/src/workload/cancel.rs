@@ -26,13 +26,17 @@ pub enum Waiters {
     AtLeaves,
 }
 
-pub const TREE: Workload = of("cancel-tree", Waiters::None);
-pub const WAITERS: Workload = of("cancel-waiters", Waiters::AtLeaves);
+pub const TREE: Workload = of("cancel-tree", "what a node costs when the root of 100,101 is cancelled", Waiters::None);
+pub const WAITERS: Workload = of(
+    "cancel-waiters",
+    "what a node costs with a task waiting at each of 100,000 leaves, until the last was joined",
+    Waiters::AtLeaves,
+);
 
 const FIGURES: &[Figure] = &[Figure::cost("node", "ns")];
 
-const fn of(name: &'static str, waiters: Waiters) -> Workload {
-    Workload { name, kind: Kind::Cancel(waiters), ops: 5 * LEAVES, figures: FIGURES }
+const fn of(name: &'static str, about: &'static str, waiters: Waiters) -> Workload {
+    Workload { name, about, kind: Kind::Cancel(waiters), ops: 5 * LEAVES, figures: FIGURES }
 }
 
 pub fn run<C: Cancel>(rt: &C::Runtime, waiters: Waiters, ops: u64) -> Result<Vec<f64>, Failure> {

@@ -24,6 +24,7 @@ pub const MESSAGE: usize = 64;
 
 pub const WORKLOAD: Workload = Workload {
     name: "echo",
+    about: "how many requests of 64 bytes per second over 64 connections, and the CPU time of the server for a million",
     kind: Kind::Runtime(RuntimeKind::Echo),
     ops: 250_000,
     figures: &[Figure::rate("rate", "k/s"), Figure::cost("server cpu", "s/M")],

@@ -20,6 +20,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 pub const WORKLOAD: Workload = Workload {
     name: "memory",
+    about: "how many resident bytes a sleeping task takes, all told, at a million of them",
     kind: Kind::Runtime(RuntimeKind::Memory),
     ops: 1_000_000,
     figures: &[Figure::cost("sleeping task", "bytes")],

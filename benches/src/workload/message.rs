@@ -46,7 +46,8 @@ const fn of(name: &'static str, senders: u64, receivers: u64, capacity: Option<u
         None => 4_000_000,
     };
     let kind = Kind::Channel(ChannelKind::Message(Shape { senders, receivers, capacity }));
-    Workload { name, kind, ops, figures: FIGURES }
+    let about = "what a message costs from s senders to r receivers through one channel of capacity c (s:r-c)";
+    Workload { name, about, kind, ops, figures: FIGURES }
 }
 
 pub fn run<C: Channels>(tasks: &C::Tasks, shape: Shape, ops: u64) -> Result<Vec<f64>, Failure> {

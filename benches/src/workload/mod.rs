@@ -2,8 +2,8 @@
 //! over the runtime, the channels, the lock or the tree. Every workload checks its own result and fails rather than report
 //! a figure for work not done.
 //!
-//! Adding a workload: a file beside these, a [`Kind`], a line in [`WORKLOADS`] and one in the function that carries out its
-//! kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
+//! Adding a workload: a file beside these, a [`Kind`] with its [`Theme`], a line in [`WORKLOADS`] and one in the function that
+//! carries out its kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
 mod cancel;
 mod echo;
@@ -17,6 +17,8 @@ mod select;
 mod sieve;
 mod sleep;
 mod spawn;
+mod stall;
+mod theme;
 mod timeout;
 mod token;
 mod yields;
@@ -34,6 +36,8 @@ pub use cancel::Waiters;
 pub use echo::{CONNECTIONS, MESSAGE};
 pub use message::Shape;
 pub use mutex::Section;
+pub use stall::{Stall, Trouble, load as load_stalling};
+pub use theme::Theme;
 
 /// All workloads, in the order of the table's rows.
 pub const WORKLOADS: &[Workload] = &[
@@ -71,12 +75,23 @@ pub const WORKLOADS: &[Workload] = &[
     mutex::HELD,
     cancel::TREE,
     cancel::WAITERS,
+    stall::SLEEP,
+    stall::TIMER,
+    stall::SPIN,
+    stall::MAIN,
+    stall::PIPE,
+    stall::MUTEX,
+    stall::WAKER,
+    stall::ECHO,
+    stall::THREADS,
 ];
 
 /// A workload that can be chosen by name.
 pub struct Workload {
     /// As it is written on the command line and in the table.
     pub name: &'static str,
+    /// What the row is for, in one line.
+    pub about: &'static str,
     /// Which code it is.
     pub kind: Kind,
     /// How many operations one measurement takes at scale 1, so that it lasts about a second.
@@ -98,6 +113,8 @@ pub enum Kind {
     Lock(Section),
     /// A tree of cancellation.
     Cancel(Waiters),
+    /// A runtime some of whose tasks keep their threads.
+    Stall(Stall),
 }
 
 /// The code of a workload that asks for a runtime alone.
@@ -212,11 +229,20 @@ pub fn on_cancel<C: Cancel>(rt: &C::Runtime, order: &Order) -> Result<Vec<f64>, 
     }
 }
 
+/// Carries out an order for a runtime that is to be stalled; it starts the runtime itself, since it may count threads.
+pub fn on_stalled<R: Runtime>(workers: usize, order: &Order) -> Result<Vec<f64>, Failure> {
+    match order.workload.kind {
+        Kind::Stall(stall) => stall::run::<R>(stall, workers, order.ops),
+        _ => Err(order.misdirected("runtime with stalls")),
+    }
+}
+
 impl Order {
     /// Whether a tenth of the operations comes before.
     pub fn is_warmed_up(&self) -> bool {
-        // The tasks of `memory` would still be there.
-        self.setting == Setting::Measured && !matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory))
+        // The tasks of `memory` would still be there; stalls have a warm-up of their own.
+        let is_cold = matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory) | Kind::Stall(_));
+        self.setting == Setting::Measured && !is_cold
     }
 
     /// What to say if an order came to somebody who cannot carry it out.

@@ -23,13 +23,19 @@ pub enum Section {
     Held,
 }
 
-pub const SHORT: Workload = of("mutex-short", Section::Short, 10_000_000);
-pub const HELD: Workload = of("mutex-held", Section::Held, 3_000_000);
+pub const SHORT: Workload =
+    of("mutex-short", "what a lock costs that 8 tasks take for an addition", Section::Short, 10_000_000);
+pub const HELD: Workload = of(
+    "mutex-held",
+    "what a lock costs that each of 8 tasks keeps over a yield, so that the others queue up for it",
+    Section::Held,
+    3_000_000,
+);
 
 const FIGURES: &[Figure] = &[Figure::cost("", "ns")];
 
-const fn of(name: &'static str, section: Section, ops: u64) -> Workload {
-    Workload { name, kind: Kind::Lock(section), ops, figures: FIGURES }
+const fn of(name: &'static str, about: &'static str, section: Section, ops: u64) -> Workload {
+    Workload { name, about, kind: Kind::Lock(section), ops, figures: FIGURES }
 }
 
 pub fn run<L: Lock>(rt: &L::Runtime, section: Section, ops: u64) -> Result<Vec<f64>, Failure> {

@@ -14,6 +14,7 @@ const BATCH: u64 = 1000;
 
 pub const WORKLOAD: Workload = Workload {
     name: "outside",
+    about: "the same from a plain thread",
     kind: Kind::Runtime(RuntimeKind::Outside),
     ops: 1_000_000,
     figures: &[Figure::cost("", "ns")],

@@ -16,7 +16,8 @@ const FIGURES: &[Figure] = &[Figure::cost("round trip", "ns")];
 
 const fn of(name: &'static str, capacity: usize) -> Workload {
     let kind = Kind::Channel(ChannelKind::PingPong { capacity });
-    Workload { name, kind, ops: 2_000_000, figures: FIGURES }
+    let about = "how long a question and its answer take, over two channels of this capacity";
+    Workload { name, about, kind, ops: 2_000_000, figures: FIGURES }
 }
 
 pub fn run<C: Channels>(tasks: &C::Tasks, capacity: usize, ops: u64) -> Result<Vec<f64>, Failure> {

@@ -14,6 +14,7 @@ const TASKS: u64 = 100;
 
 pub const WORKLOAD: Workload = Workload {
     name: "ring",
+    about: "what a hop costs in a ring of 100 tasks with one token, at capacity 1",
     kind: Kind::Channel(ChannelKind::Ring),
     ops: 3_000_000,
     figures: &[Figure::cost("hop", "ns")],

@@ -20,7 +20,9 @@ const FIGURES: &[Figure] = &[Figure::cost("", "ns")];
 
 const fn of(name: &'static str, width: usize) -> Workload {
     let kind = Kind::Select { width };
-    Workload { name, kind, ops: 3_000_000, figures: FIGURES }
+    let about =
+        "what a message costs that one task selects from so many channels of capacity 128, each with its sender";
+    Workload { name, about, kind, ops: 3_000_000, figures: FIGURES }
 }
 
 pub fn run<C>(tasks: &C::Tasks, width: usize, ops: u64) -> Result<Vec<f64>, Failure>

@@ -13,6 +13,7 @@ use crate::rt::Tasks;
 
 pub const WORKLOAD: Workload = Workload {
     name: "sieve",
+    about: "what a prime costs among the first 1000, in a chain of a task for each, unbuffered",
     kind: Kind::Channel(ChannelKind::Sieve),
     ops: 1000,
     figures: &[Figure::cost("prime", "us")],

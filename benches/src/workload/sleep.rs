@@ -20,8 +20,10 @@ pub const ONE_AND_A_HALF_MILLIS: Workload = of("sleep-1500us", Duration::from_mi
 pub const TWENTY_MILLIS: Workload = of("sleep-20ms", Duration::from_millis(20), 50);
 
 const fn of(name: &'static str, duration: Duration, ops: u64) -> Workload {
-    Workload { name, kind: Kind::Runtime(RuntimeKind::Sleep(duration)), ops, figures: FIGURES }
+    Workload { name, about: ABOUT, kind: Kind::Runtime(RuntimeKind::Sleep(duration)), ops, figures: FIGURES }
 }
+
+const ABOUT: &str = "how late one sleeper, alone, wakes, whether ever early, and the CPU time of one sleep";
 
 const FIGURES: &[Figure] = &[
     Figure::cost("late p50", "us"),

@@ -13,6 +13,7 @@ const BATCH: u64 = 1000;
 
 pub const WORKLOAD: Workload = Workload {
     name: "spawn",
+    about: "what it costs to spawn a task that ends at once from a worker, and to join it, in batches of 1000",
     kind: Kind::Runtime(RuntimeKind::Spawn),
     ops: 3_000_000,
     figures: &[Figure::cost("", "ns")],

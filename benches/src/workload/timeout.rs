@@ -18,6 +18,7 @@ const FAR: Duration = Duration::from_secs(1);
 
 pub const WORKLOAD: Workload = Workload {
     name: "timeout",
+    about: "what a deadline costs that is armed and cancelled, on the wall and in CPU time, with 64 tasks",
     kind: Kind::Runtime(RuntimeKind::Timeout),
     ops: 1_000_000,
     figures: &[Figure::cost("wall", "ns"), Figure::cost("cpu", "ns")],

@@ -16,6 +16,7 @@ use std::task::Poll;
 
 pub const WORKLOAD: Workload = Workload {
     name: "token",
+    about: "how long a token takes from one task to another and back; the cell that carries it is the same for all",
     kind: Kind::Runtime(RuntimeKind::Token),
     ops: 2_000_000,
     figures: &[Figure::cost("round trip", "ns")],

@@ -13,6 +13,7 @@ const TASKS: u64 = 200;
 
 pub const WORKLOAD: Workload = Workload {
     name: "yield",
+    about: "what a switch costs among 200 tasks that are always ready",
     kind: Kind::Runtime(RuntimeKind::Yields),
     ops: 10_000_000,
     figures: &[Figure::cost("", "ns")],

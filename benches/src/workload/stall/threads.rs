@@ -1,4 +1,4 @@
-//! Threads over time, while a thousand tasks keep their threads for 50 ms each, and ten seconds after that.
+//! Threads over time, while tasks keep their threads for 50 ms each, a hundred in a round, and ten seconds after that.
 //!
 //! The tasks come in waves of 1 to 40 at once; of three, one sleeps, one computes, and one sleeps after a timer. A wave begins when the one
 //! before has ended. Every 5 ms a plain thread reads how many threads the process has. Those that it had before the runtime was
@@ -11,6 +11,7 @@ use super::{WARM_UP, millis};
 use crate::args::Failure;
 use crate::meter;
 use crate::rt::Runtime;
+use crate::workload::check;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -21,9 +22,8 @@ const LEAD: Duration = Duration::from_millis(5);
 const PERIOD: Duration = Duration::from_millis(5);
 const LATER: Duration = Duration::from_secs(10);
 
-/// Repeated ten times: a thousand tasks.
+/// A round: a hundred tasks.
 const WAVES: [u64; 6] = [20, 1, 7, 40, 2, 30];
-const ROUNDS: u64 = 10;
 
 /// Samples in one number of the printed course: a quarter of a second.
 const STRETCH: usize = 50;
@@ -36,7 +36,7 @@ struct Stuck {
     ended: AtomicU64,
 }
 
-pub fn run<R: Runtime>(name: &str, workers: usize) -> Result<Vec<f64>, Failure> {
+pub fn run<R: Runtime>(workers: usize, rounds: u64) -> Result<Vec<f64>, Failure> {
     let goes_on = Arc::new(AtomicBool::new(true));
     let sampler = thread::spawn({
         let goes_on = goes_on.clone();
@@ -52,19 +52,16 @@ pub fn run<R: Runtime>(name: &str, workers: usize) -> Result<Vec<f64>, Failure> 
     let before = meter::threads()?;
     let rt = R::start(workers);
     let stuck = Arc::new(Stuck::default());
-    let took = rt.run(waves::<R>(stuck.clone()));
+    let took = rt.run(waves::<R>(rounds, stuck.clone()));
     goes_on.store(false, Ordering::Relaxed);
     let samples = sampler.join().map_err(|_| "the sampler panicked")??;
     let ended = stuck.ended.load(Ordering::Relaxed);
-    let ordered = ROUNDS * WAVES.iter().sum::<u64>();
-    if ended != ordered {
-        return Err(format!("{ended} tasks ended, but {ordered} were ordered").into());
-    }
+    check("tasks ended", ended, rounds * WAVES.iter().sum::<u64>())?;
     let course: Vec<_> = samples
         .chunks(STRETCH)
         .map(|stretch| stretch.iter().max().map_or(0, |most| most.saturating_sub(before)).to_string())
         .collect();
-    eprintln!("threads of {name}, the most in each quarter of a second: {}", course.join(" "));
+    eprintln!("threads, the most in each quarter of a second: {}", course.join(" "));
 
     thread::sleep(LATER);
     // The sampler, which was counted before, has gone.
@@ -75,10 +72,10 @@ pub fn run<R: Runtime>(name: &str, workers: usize) -> Result<Vec<f64>, Failure> 
     Ok(vec![most as f64, at_once as f64, most as f64 - at_once as f64, later as f64, millis(took)])
 }
 
-async fn waves<R: Runtime>(stuck: Arc<Stuck>) -> Duration {
+async fn waves<R: Runtime>(rounds: u64, stuck: Arc<Stuck>) -> Duration {
     let _ = R::sleep(WARM_UP).await;
     let start = Instant::now();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for size in WAVES {
             let tasks: Vec<_> = (0..size).map(|index| R::spawn(stall::<R>(index, stuck.clone()))).collect();
             for task in tasks {

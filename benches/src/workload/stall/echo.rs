@@ -1,19 +1,20 @@
 //! An echo server whose handler sleeps with its thread for 200 ms on every tenth request, and what the other nine suffer.
 //!
-//! The server is the child; the load comes from the process that started it: 64 connections, each with one request
-//! on the way, for five seconds after half a second in which no request blocks. The latency of a request is the time from before its
-//! write until its answer is complete. When the five seconds are over nothing more is sent, but what is on the way is
-//! waited for and counts. At the end both sides must have counted the same requests.
+//! The server is the measuring process; the load comes from the process that started it: 64 connections, each with one
+//! request on the way, for some seconds after half a second in which no request blocks. The latency of a request is the time
+//! from before its write until its answer is complete. When the seconds are over nothing more is sent, but what is on the way
+//! is waited for and counts. At the end both sides must have counted the same requests.
 //!
 //! One request in ten takes 200 ms at least, so 64 connections make 3200 requests per second at best, and then most of the
 //! time nearly all of them are in one that blocks.
 
 use super::{WARM_UP, millis};
 use crate::args::Failure;
+use crate::child::{FIGURES, ended_badly};
 use crate::load::Generator;
 use crate::rt::{Listener, Runtime, Stream};
 use crate::workload::{CONNECTIONS, MESSAGE};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -21,7 +22,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const BLOCK: Duration = Duration::from_millis(200);
-const LOAD: Duration = Duration::from_secs(5);
 const EVERY: u64 = 10;
 
 /// Set in the number of a request, of which it is the eighth byte's highest bit, if its handler is to block.
@@ -82,9 +82,10 @@ async fn handle<S: Stream>(mut stream: S) -> io::Result<(u64, u64)> {
     }
 }
 
-/// Starts the server by this command, loads it, and returns the case's figures.
-pub fn load(mut command: Command) -> Result<Vec<f64>, Failure> {
-    let mut server = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+/// Starts the server by this command, loads it for so many seconds, and returns the workload's figures. What the server wrote
+/// to stderr comes into `told`.
+pub fn load(mut command: Command, seconds: u64, told: &mut String) -> Result<Vec<f64>, Failure> {
+    let mut server = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(server.stdout.take().ok_or("the server has no output")?).lines();
     let result = (|| {
         let first = lines.next().ok_or("the server ended at once")??;
@@ -94,13 +95,13 @@ pub fn load(mut command: Command) -> Result<Vec<f64>, Failure> {
         load.run(WARM_UP, false)?;
         let begin = Instant::now();
         let before = load.requests;
-        let latencies = load.run(LOAD, true)?;
-        let seconds = begin.elapsed().as_secs_f64();
+        let latencies = load.run(Duration::from_secs(seconds), true)?;
+        let elapsed = begin.elapsed().as_secs_f64();
         let counted = format!("{} {}", load.requests, load.blocked);
-        let rate = (load.requests - before) as f64 / seconds;
+        let rate = (load.requests - before) as f64 / elapsed;
         drop(generator);
         let last = lines.next().ok_or("the server ended before its figures")??;
-        if last.strip_prefix(crate::child::FIGURES).map(str::trim) != Some(&counted) {
+        if last.strip_prefix(FIGURES).map(str::trim) != Some(&counted) {
             return Err(format!("the server says `{last}`, but {counted} were sent").into());
         }
         let [p50, p99, max] = percentiles(latencies).ok_or("no request was answered")?;
@@ -110,8 +111,11 @@ pub fn load(mut command: Command) -> Result<Vec<f64>, Failure> {
         let _ = server.kill();
     }
     let status = server.wait()?;
+    if let Some(mut stderr) = server.stderr.take() {
+        stderr.read_to_string(told)?;
+    }
     let figures: Vec<f64> = result.map_err(|error: Failure| format!("{error}; the server ended with {status}"))?;
-    if status.success() { Ok(figures) } else { Err(format!("the server failed: {status}").into()) }
+    if status.success() { Ok(figures) } else { Err(ended_badly(status, told)) }
 }
 
 /// The requests of one server.

@@ -1,0 +1,49 @@
+//! The themes: what the rows are grouped by where they are told.
+
+use super::{Kind, RuntimeKind};
+use serde::{Deserialize, Serialize};
+
+/// What a workload is about, in the order in which the themes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Theme {
+    Tasks,
+    Channels,
+    Locks,
+    Timers,
+    Network,
+    Memory,
+    Stalls,
+}
+
+impl Theme {
+    /// As a heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Theme::Tasks => "Tasks",
+            Theme::Channels => "Channels and select",
+            Theme::Locks => "Locks and cancellation",
+            Theme::Timers => "Timers",
+            Theme::Network => "Network",
+            Theme::Memory => "Memory",
+            Theme::Stalls => "Tasks that block or spin",
+        }
+    }
+}
+
+impl Kind {
+    /// What it is about.
+    pub fn theme(self) -> Theme {
+        match self {
+            Kind::Runtime(kind) => match kind {
+                RuntimeKind::Spawn | RuntimeKind::Outside | RuntimeKind::Yields | RuntimeKind::Token => Theme::Tasks,
+                RuntimeKind::Timeout | RuntimeKind::Sleep(_) => Theme::Timers,
+                RuntimeKind::Echo => Theme::Network,
+                RuntimeKind::Memory => Theme::Memory,
+            },
+            Kind::Channel(_) | Kind::Select { .. } => Theme::Channels,
+            Kind::Lock(_) | Kind::Cancel(_) => Theme::Locks,
+            Kind::Stall(_) => Theme::Stalls,
+        }
+    }
+}
