@@ -79,9 +79,10 @@ pub fn print_facts(place: &Place) {
     }
 }
 
-/// The words that this program was started with.
+/// How this program was started.
 pub fn command() -> String {
-    std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    format!("{} {}", env!("CARGO_PKG_NAME"), words.join(" "))
 }
 
 /// The load of the machine, now.
