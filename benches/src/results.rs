@@ -6,8 +6,7 @@
 
 use crate::args::Failure;
 use crate::machine::Place;
-use crate::row::Row;
-use crate::table::count;
+use crate::row::{Row, count};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};

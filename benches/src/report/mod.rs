@@ -11,6 +11,7 @@ mod page; // the page around the charts
 use crate::args::{Args, Failure};
 use crate::results::Together;
 use std::fs;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 /// `report <results.json>... [--markdown] [--out path]`
@@ -22,7 +23,7 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     let results = Together::read(&paths)?;
     let text = if is_markdown { markdown::tables(&results) } else { page::page(&results) };
     match out {
-        None => print!("{text}"),
+        None => stdout().write_all(text.as_bytes())?,
         Some(path) => fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?,
     }
     Ok(())

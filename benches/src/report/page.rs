@@ -4,8 +4,7 @@ use super::{chart, quantity};
 use crate::figure::Better;
 use crate::peer::{OURS, Rank};
 use crate::results::{Run, Together};
-use crate::row::{Column, Ratio, Row, number};
-use crate::table::count;
+use crate::row::{Column, Leads, Ratio, Row, count, leads, number};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
@@ -113,6 +112,9 @@ fn warnings(results: &Together) -> String {
         if run.ended.is_none() {
             warnings.push(format!("The run of {} was cut off: some rows are missing.", run.begun));
         }
+        if run.reps == 1 {
+            warnings.push("Measured once: nothing is known of the spread.".to_owned());
+        }
         if run.scale < 1.0 {
             warnings.push(format!("Measured at scale {}: the operations are few and the figures rough.", run.scale));
         }
@@ -138,25 +140,18 @@ fn warnings(results: &Together) -> String {
 
 /// In how many rows we lead, and all ratios at a glance.
 fn summary(rows: &[Row]) -> String {
-    let mut workers: Vec<_> = rows.iter().map(|row| row.workers).collect();
-    workers.sort_unstable();
-    workers.dedup();
+    let leads = leads(rows);
     let mut html = String::from("<section>\n<h2>At a glance</h2>\n<div class=\"tiles\">\n");
-    for workers in workers {
-        let ratios: Vec<_> = rows.iter().filter(|row| row.workers == workers).filter_map(Row::ratio).collect();
-        let led: Vec<_> = ratios.iter().filter(|ratio| ratio.leads()).collect();
-        let clear = led.iter().filter(|ratio| ratio.is_clear).count();
+    for Leads { workers, compared, led, clear } in &leads {
         let _ = writeln!(
             html,
-            "<p class=\"tile\"><strong>{} of {}</strong> rows are led by {OURS} at {}; in {clear} of them by more than the \
-             spread of the repetitions</p>",
-            led.len(),
-            ratios.len(),
-            count(workers, "worker")
+            "<p class=\"tile\"><strong>{led} of {compared}</strong> rows are led by {OURS} at {}; in {clear} of them by \
+             more than the spread of the repetitions</p>",
+            count(*workers, "worker")
         );
     }
     html.push_str("</div>\n");
-    if rows.iter().any(|row| row.ratio().is_some()) {
+    if !leads.is_empty() {
         html.push_str(&chart::overview(rows));
         let _ = writeln!(
             html,
@@ -269,6 +264,10 @@ fn figure(index: usize, row: &Row) -> String {
         let _ = write!(html, "<b>{}</b>, ", escape(&row.figure));
     }
     let _ = write!(html, "{} · {}", count(row.workers, "worker"), escape(&chart::direction(row)));
+    if let (Some(aim), Some(ours)) = (row.aim, row.ours().and_then(Column::median)) {
+        let verdict = if ours <= aim { "met" } else { "missed" };
+        let _ = write!(html, "; aim at most {}, {verdict}", escape(&quantity(aim, &row.unit)));
+    }
     if let Some(ratio) = row.ratio() {
         let class = match (ratio.is_clear, ratio.leads()) {
             (false, _) => "near",
