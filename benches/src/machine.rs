@@ -21,6 +21,7 @@ pub struct Place {
     pub compiler: String,
     /// `release`, or `debug`, whose figures mean nothing.
     pub profile: String,
+    /// Of the sources when this ran: `cargo run` has built them just before, a program that was kept may be older.
     pub commit: String,
     /// Whether something was changed since the commit.
     pub dirty: bool,

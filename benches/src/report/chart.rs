@@ -4,10 +4,10 @@
 //! shrinking. Every bar has its name and its numbers on it.
 
 use super::page::{anchor, escape};
-use super::{quantity, unit};
+use super::{digits, quantity, unit};
 use crate::figure::Better;
 use crate::peer::Rank;
-use crate::row::{Column, Row, number};
+use crate::row::{Column, Row};
 use std::fmt::Write;
 
 /// Pixels from one bar to the next, and of a bar.
@@ -108,7 +108,8 @@ fn bar(
                  <line x1=\"{to:.2}%\" x2=\"{to:.2}%\" y1=\"{upper}\" y2=\"{lower}\"/>"
             );
         }
-        spread = format!(" <tspan class=\"spread\">{}..{}</tspan>", number(least), number(greatest));
+        spread =
+            format!(" <tspan class=\"spread\">{}..{}</tspan>", digits(least, &row.unit), digits(greatest, &row.unit));
     }
     let value = escape(&quantity(median, &row.unit));
     let missing = match column.failed.len() {

@@ -1,6 +1,6 @@
 //! Tables for a README: what was measured on, and for each theme a table of medians, rows beside peers, with the ratio.
 
-use super::unit;
+use super::{digits, unit};
 use crate::figure::Better;
 use crate::peer::{OURS, Rank};
 use crate::results::Together;
@@ -81,7 +81,7 @@ fn cell(row: &Row, peer: &str) -> String {
     match row.columns.iter().find(|column| column.peer == peer) {
         None => "-".to_owned(),
         Some(column) if column.absent => "-".to_owned(),
-        Some(column) => column.median().map_or("failed".to_owned(), number),
+        Some(column) => column.median().map_or("failed".to_owned(), |median| digits(median, &row.unit)),
     }
 }
 

@@ -10,6 +10,7 @@ mod page; // the page around the charts
 
 use crate::args::{Args, Failure};
 use crate::results::Together;
+use crate::row::number;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -41,5 +42,10 @@ fn unit(unit: &str) -> &str {
 
 /// A number with its unit.
 fn quantity(value: f64, of: &str) -> String {
-    format!("{} {}", crate::row::number(value), unit(of)).trim_end().to_owned()
+    format!("{} {}", digits(value, of), unit(of)).trim_end().to_owned()
+}
+
+/// A number in this unit: a count has no digits after the point unless it is a mean.
+fn digits(value: f64, of: &str) -> String {
+    if of == "1" && value.fract() == 0.0 { format!("{value:.0}") } else { number(value) }
 }
