@@ -47,6 +47,12 @@ impl Args {
         }
     }
 
+    /// Takes `--name`, which has no value; whether it is there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let at = self.words.iter().position(|word| word == name);
+        at.map(|at| self.words.remove(at)).is_some()
+    }
+
     /// Takes the next word that must be there. Options are taken before words.
     pub fn word<T>(&mut self, what: &str) -> Result<T, Failure>
     where
@@ -57,6 +63,17 @@ impl Args {
         }
         let value = self.words.remove(0);
         parse(what, &value)
+    }
+
+    /// Takes all words that are left, none of which is an option. Options are taken before words.
+    pub fn rest<T>(&mut self, what: &str) -> Result<Vec<T>, Failure>
+    where
+        T: FromStr<Err: Display>,
+    {
+        if let Some(option) = self.words.iter().find(|word| word.starts_with("--")) {
+            return Err(format!("`{option}` was not understood\n{}", crate::USAGE).into());
+        }
+        self.words.drain(..).map(|word| parse(what, &word)).collect()
     }
 
     /// Succeeds if everything was taken.

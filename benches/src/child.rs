@@ -151,3 +151,32 @@ fn one(name: &str) -> Result<&'static Workload, Failure> {
         _ => Err(format!("`{name}` means several workloads").into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::figures_of;
+    use std::process::Command;
+
+    fn run(script: &str, count: usize) -> (Result<Vec<f64>, String>, String) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut told = String::new();
+        let result = figures_of(command, count, &mut told).map_err(|error| error.to_string());
+        (result, told)
+    }
+
+    #[test]
+    fn a_failed_process_is_told_with_its_last_words() {
+        let (result, told) = run("echo first >&2; echo figures 1; printf '\n2\n3\n4' >&2; exit 3", 1);
+        assert_eq!(result.unwrap_err(), "the measuring process failed: exit status: 3; 2; 3; 4");
+        assert!(told.starts_with("first\n"), "{told}");
+    }
+
+    #[test]
+    fn figures_are_as_many_numbers_as_were_ordered() {
+        assert_eq!(run("echo before; echo figures 1 2.5; echo course >&2", 2), (Ok(vec![1.0, 2.5]), "course\n".into()));
+        for script in ["echo figures 1", "echo figures 1 NaN", "echo figures 1 inf", "echo figures 1 x", "true"] {
+            run(script, 2).0.unwrap_err();
+        }
+    }
+}

@@ -39,7 +39,8 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     println!("command     {}\n", results.run.command);
     // What cannot be written is to be known before the hours.
     plan.save(&results)?;
-    let mut progress = Progress::start(plan.measurements());
+    let (measurements, seconds) = plan.size();
+    let mut progress = Progress::start(measurements, seconds);
     let mut failures = Vec::new();
     let mut head = Vec::new();
     for workload in &plan.workloads {
@@ -137,13 +138,17 @@ impl Plan {
         Measurement { workload, peer, workers, ops, limit, go: self.go.as_ref().map(|(go, _)| go) }
     }
 
-    /// How many measurements there are.
-    fn measurements(&self) -> usize {
-        let possible = |&workload: &&'static Workload| {
+    /// How many measurements there are, and how many seconds they may take.
+    fn size(&self) -> (usize, f64) {
+        let (mut measurements, mut seconds) = (0, 0.0);
+        for workload in &self.workloads {
             let columns = self.columns(workload);
-            columns.into_iter().filter(|peer| self.measurement(workload, 1, peer).is_possible()).count()
-        };
-        self.workloads.iter().map(possible).sum::<usize>() * self.workers.len() * self.reps
+            let possible = columns.into_iter().filter(|peer| self.measurement(workload, 1, peer).is_possible()).count();
+            let possible = possible * self.workers.len() * self.reps;
+            measurements += possible;
+            seconds += possible as f64 * workload.seconds(self.scale);
+        }
+        (measurements, seconds)
     }
 
     /// Measures one workload on all peers that have it and returns a row for each of its figures.
@@ -172,7 +177,7 @@ impl Plan {
                 progress.begin(&what);
                 let mut told = String::new();
                 let outcome = measurement(peer).run(&mut told);
-                progress.end();
+                progress.end(workload.seconds(self.scale));
                 for line in told.lines() {
                     eprintln!("{what}: {line}");
                 }

@@ -21,6 +21,7 @@ pub struct Place {
     pub compiler: String,
     /// `release`, or `debug`, whose figures mean nothing.
     pub profile: String,
+    /// Of the sources when this ran: `cargo run` has built them just before, a program that was kept may be older.
     pub commit: String,
     /// Whether something was changed since the commit.
     pub dirty: bool,
@@ -79,9 +80,10 @@ pub fn print_facts(place: &Place) {
     }
 }
 
-/// The words that this program was started with.
+/// How this program was started.
 pub fn command() -> String {
-    std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    format!("{} {}", env!("CARGO_PKG_NAME"), words.join(" "))
 }
 
 /// The load of the machine, now.

@@ -30,6 +30,7 @@ mod meter; // the clocks and the memory of this process
 mod args; // the command line, by hand
 mod machine; // what the figures were measured on
 mod progress; // how far a comparison has come
+mod report; // a page and tables, from files of results
 mod results; // all samples of a run, as a file
 mod row; // the samples of one figure: medians, spreads and ratios
 mod table; // rows on the terminal
@@ -47,6 +48,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: gambol-benches compare [--only a,b] [--except a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x]
                               [--go path] [--out results.json]
+       gambol-benches report <results.json>... [--markdown] [--out path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
        gambol-benches queues [--reps n]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let result = match command.as_str() {
         "compare" => compare::main(&words),
+        "report" => report::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
         "queues" => queues::main(&words),

@@ -4,24 +4,28 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-/// The measurements of a run and how many of them are over.
+/// The measurements of a run and how many of them are over. Their seconds are a guess, of which only the proportions count.
 pub struct Progress {
     all: usize,
     over: usize,
+    seconds: f64,
+    seconds_over: f64,
     begun: Instant,
     is_terminal: bool,
 }
 
 impl Progress {
-    /// Starts with so many measurements to come.
-    pub fn start(all: usize) -> Self {
-        Progress { all, over: 0, begun: Instant::now(), is_terminal: stderr().is_terminal() }
+    /// Starts with so many measurements to come, which take so many seconds.
+    pub fn start(all: usize, seconds: f64) -> Self {
+        let is_terminal = stderr().is_terminal();
+        Progress { all, over: 0, seconds, seconds_over: 0.0, begun: Instant::now(), is_terminal }
     }
 
     /// A measurement begins.
     pub fn begin(&self, what: &str) {
         let (number, all) = (self.over + 1, self.all);
-        let left = remaining(self.begun.elapsed(), self.over, all).map_or(String::new(), |left| format!(", {left}"));
+        let left = remaining(self.begun.elapsed(), self.seconds_over, self.seconds);
+        let left = left.map_or(String::new(), |left| format!(", {left}"));
         if self.is_terminal {
             // Without wrapping, since only one line can be rewritten. Nobody reads the line if it cannot be written.
             let _ = write!(stderr(), "\r\x1b[K\x1b[?7l{number} of {all}{left}: {what}\x1b[?7h");
@@ -30,9 +34,10 @@ impl Progress {
         }
     }
 
-    /// A measurement has ended.
-    pub fn end(&mut self) {
+    /// A measurement has ended, which counted so many seconds.
+    pub fn end(&mut self, seconds: f64) {
         self.over += 1;
+        self.seconds_over += seconds;
         self.make_way();
     }
 
@@ -44,12 +49,12 @@ impl Progress {
     }
 }
 
-/// By the mean of what is over, which is rough: workloads differ.
-fn remaining(elapsed: Duration, over: usize, all: usize) -> Option<String> {
-    if over == 0 {
+/// By the pace until now.
+fn remaining(elapsed: Duration, over: f64, all: f64) -> Option<String> {
+    if over == 0.0 {
         return None;
     }
-    let left = elapsed.as_secs_f64() / over as f64 * (all - over) as f64;
+    let left = elapsed.as_secs_f64() / over * (all - over).max(0.0);
     Some(if left < 60.0 { format!("about {left:.0} s left") } else { format!("about {:.0} min left", left / 60.0) })
 }
 
@@ -60,8 +65,8 @@ mod tests {
 
     #[test]
     fn the_time_left_is_known_after_the_first_measurement() {
-        assert_eq!(remaining(Duration::from_secs(3), 0, 9), None);
-        assert_eq!(remaining(Duration::from_secs(3), 1, 9).unwrap(), "about 24 s left");
-        assert_eq!(remaining(Duration::from_secs(90), 3, 9).unwrap(), "about 3 min left");
+        assert_eq!(remaining(Duration::from_secs(3), 0.0, 9.0), None);
+        assert_eq!(remaining(Duration::from_secs(3), 1.0, 9.0).unwrap(), "about 24 s left");
+        assert_eq!(remaining(Duration::from_secs(90), 3.0, 9.0).unwrap(), "about 3 min left");
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::args::Failure;
 use crate::machine::Place;
-use crate::row::Row;
+use crate::row::{Row, count};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,8 +106,8 @@ impl Together {
                 return Err(format!("{name} was measured at scale {}, and {first} at {scale}", run.scale).into());
             }
             if let Some(twice) = rows.iter().find(|row| together.rows.iter().any(|known| known.is_same(row))) {
-                let (label, workers) = (twice.label(), twice.workers);
-                return Err(format!("{name} measures {label} with {workers} workers once more; show them apart").into());
+                let (label, workers) = (twice.label(), count(twice.workers, "worker"));
+                return Err(format!("{name} measures {label} at {workers} once more; show them apart").into());
             }
             together.runs.push(run);
             together.rows.extend(rows);

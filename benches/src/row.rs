@@ -55,6 +55,17 @@ pub struct Ratio<'a> {
     pub is_clear: bool,
 }
 
+/// In how many rows we lead at one number of workers.
+pub struct Leads {
+    pub workers: usize,
+    /// Rows that have a ratio.
+    pub compared: usize,
+    /// Those in which our median is the better one.
+    pub led: usize,
+    /// Those in which all of our samples are.
+    pub clear: usize,
+}
+
 impl Row {
     /// A row without samples.
     pub fn new(
@@ -143,6 +154,25 @@ impl Column {
     }
 }
 
+/// For each number of workers in how many rows we lead; none where nothing is compared.
+pub fn leads(rows: &[Row]) -> Vec<Leads> {
+    let mut leads: Vec<Leads> = Vec::new();
+    for row in rows {
+        let Some(ratio) = row.ratio() else {
+            continue;
+        };
+        let at = leads.iter().position(|leads| leads.workers == row.workers).unwrap_or_else(|| {
+            leads.push(Leads { workers: row.workers, compared: 0, led: 0, clear: 0 });
+            leads.len() - 1
+        });
+        leads[at].compared += 1;
+        leads[at].led += usize::from(ratio.leads());
+        leads[at].clear += usize::from(ratio.leads() && ratio.is_clear);
+    }
+    leads.sort_unstable_by_key(|leads| leads.workers);
+    leads
+}
+
 /// The middle of the samples, or the mean of the two in the middle.
 pub fn median(samples: &[f64]) -> Option<f64> {
     let mut sorted = samples.to_vec();
@@ -164,6 +194,11 @@ pub fn number(value: f64) -> String {
         value if value.abs() >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
+}
+
+/// So many, with the noun.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 fn is_false(flag: &bool) -> bool {

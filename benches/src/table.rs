@@ -5,7 +5,7 @@
 //! to have the thing, there is a new head.
 
 use crate::peer::{OURS, Peer, Rank};
-use crate::row::{AIMED_AT, Column, Row, number};
+use crate::row::{AIMED_AT, Column, Leads, Row, count, leads, number};
 
 /// Prints the line above the rows.
 pub fn print_head(peers: &[&Peer]) {
@@ -14,14 +14,14 @@ pub fn print_head(peers: &[&Peer]) {
         Rank::Ours | Rank::Peer | Rank::Variant => format!("  {:<22}", peer.name),
     };
     let names: String = peers.iter().map(name).collect();
-    println!("{:<22} {:>7}  {:<5}{names}  {OURS} / best peer", "workload", "workers", "unit");
+    println!("{:<26} {:>7}  {:<5}{names}  {OURS} / best peer", "workload", "workers", "unit");
 }
 
 /// Prints a row.
 pub fn print(row: &Row) {
     let columns: String = row.columns.iter().map(|column| format!("  {:<22}", cell(column))).collect();
     let ratio = row.ratio().map_or("-".to_owned(), |ratio| format!("{} ({})", number(ratio.value), ratio.best.peer));
-    println!("{:<22} {:>7}  {:<5}{columns}  {ratio}", row.label(), row.workers, row.unit);
+    println!("{:<26} {:>7}  {:<5}{columns}  {ratio}", row.label(), row.workers, row.unit);
 }
 
 /// Prints what was aimed at, and at each number of workers in how many rows we lead.
@@ -30,20 +30,10 @@ pub fn print_summary(rows: &[Row]) {
     if !aims.is_empty() {
         println!("\naims of {OURS} at {AIMED_AT} workers, for the median\n{}", aims.join("\n"));
     }
-    let mut workers: Vec<_> = rows.iter().map(|row| row.workers).collect();
-    workers.sort_unstable();
-    workers.dedup();
     println!();
-    for workers in workers {
-        let ratios: Vec<_> = rows.iter().filter(|row| row.workers == workers).filter_map(Row::ratio).collect();
-        let led = ratios.iter().filter(|ratio| ratio.leads()).count();
-        println!("{OURS} leads in {led} of {} rows at {}", ratios.len(), count(workers, "worker"));
+    for Leads { workers, compared, led, .. } in leads(rows) {
+        println!("{OURS} leads in {led} of {compared} rows at {}", count(workers, "worker"));
     }
-}
-
-/// So many, with the noun.
-pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// What to say of our median beside what it should be at most, if there is an aim.
@@ -52,7 +42,7 @@ fn beside_aim(row: &Row) -> Option<String> {
     let ours = row.ours()?.median()?;
     let verdict = if ours <= aim { "met" } else { "missed" };
     let (label, unit) = (row.label(), &row.unit);
-    Some(format!("{label:<22} at most {:>5} {unit:<3} {:>6}, {verdict}", number(aim), number(ours)))
+    Some(format!("{label:<26} at most {:>5} {unit:<3} {:>6}, {verdict}", number(aim), number(ours)))
 }
 
 fn cell(column: &Column) -> String {

@@ -94,7 +94,7 @@ pub struct Workload {
     pub about: &'static str,
     /// Which code it is.
     pub kind: Kind,
-    /// How many operations one measurement takes at scale 1, so that it lasts about a second.
+    /// How many operations one measurement takes at scale 1, so that it lasts about a second, or as long as its kind must.
     pub ops: u64,
     /// What the numbers that it returns mean, in their order.
     pub figures: &'static [Figure],
@@ -169,6 +169,14 @@ impl Workload {
             return Err(format!("there is no workload `{name}`; there are: {}", known.join(", ")).into());
         }
         Ok(found)
+    }
+
+    /// About how many seconds a measurement takes: for telling how many are left, and nothing else.
+    pub fn seconds(&self, scale: f64) -> f64 {
+        match self.kind {
+            Kind::Stall(stall) => stall.seconds(scale),
+            _ => 0.2 + scale,
+        }
     }
 }
 

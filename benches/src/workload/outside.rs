@@ -14,7 +14,7 @@ const BATCH: u64 = 1000;
 
 pub const WORKLOAD: Workload = Workload {
     name: "outside",
-    about: "the same from a plain thread",
+    about: "what it costs to spawn a task that ends at once from a plain thread, and to join it, in batches of 1000",
     kind: Kind::Runtime(RuntimeKind::Outside),
     ops: 1_000_000,
     figures: &[Figure::cost("", "ns")],

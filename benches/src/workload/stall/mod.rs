@@ -32,6 +32,17 @@ pub enum Stall {
     Threads,
 }
 
+impl Stall {
+    /// About how many seconds it takes.
+    pub fn seconds(self, scale: f64) -> f64 {
+        match self {
+            Stall::Heartbeat(_) => 3.0,
+            Stall::Echo => 1.0 + 5.0 * scale,
+            Stall::Threads => 12.0 + 20.0 * scale,
+        }
+    }
+}
+
 pub const SLEEP: Workload = heartbeat(
     "stall-sleep",
     "how long nothing else runs while 8 tasks each sleep 1 s with their threads",
@@ -40,7 +51,7 @@ pub const SLEEP: Workload = heartbeat(
 );
 pub const TIMER: Workload = heartbeat(
     "stall-timer",
-    "the same, each woken by a timer first; it counts from when that is due",
+    "how long nothing else runs while 8 tasks each sleep 1 s with their threads, woken by a timer first",
     Trouble::Timer,
     const { &[gap(10.0), done().at_most(1100.0)] },
 );
@@ -94,9 +105,10 @@ pub const THREADS: Workload = Workload {
     figures: &[
         Figure::context("most", "1"),
         Figure::context("stuck", "1"),
-        // Two workers, two more, and the monitor. Who never has more stuck than workers adds none, and takes its time.
+        // Two workers, two more, and the monitor. Not compared: who never has more stuck than workers adds no thread, has
+        // none to get rid of, and takes its time.
         Figure::context("beyond stuck", "1").at_most(5.0),
-        Figure::cost("10 s later", "1").at_most(5.0),
+        Figure::context("10 s later", "1").at_most(5.0),
         Figure::cost("took", "ms"),
     ],
 };
