@@ -31,8 +31,8 @@
 //!
 //! *The races*, all of which end in silence: a thread that just wakes has left the idle list, or changes its number; one that was
 //! called and has not run yet (a loaded machine may let it wait for more than a second) is marked as called before its
-//! thread is unparked; one that just begins or ends is counted by the kernel and not by us (`ours.rs`); a runtime that begins or ends
-//! has somebody who does it.
+//! thread is unparked; one that just begins or ends is counted by the kernel and not by us (`ours.rs`), so it is looked once more; a
+//! runtime that begins or ends has somebody who does it.
 //!
 //! # Sleeping in a `block_on`
 //!
@@ -233,8 +233,8 @@ pub(crate) struct Watcher {
 enum Obstacle {
     /// Something goes on, or may come.
     Busy,
-    /// Hooks run on a thread that ends. Nobody asks for a look when that is over.
-    Discarding,
+    /// A thread of ours is just beginning, or hooks run on one that ends. Nobody asks for a look when that is over.
+    Passing,
     /// There are threads that nothing is known of.
     Foreign,
 }
@@ -271,7 +271,7 @@ impl Watcher {
         core.monitor.post.settled.store(true, Ordering::Relaxed);
         match certain() {
             Err(Obstacle::Busy) => {}
-            Err(Obstacle::Discarding) => self.again = Some(Instant::now() + CALM),
+            Err(Obstacle::Passing) => self.again = Some(Instant::now() + CALM),
             Err(Obstacle::Foreign) => {
                 // One of our own may have ended just now, and the kernel has not noted it.
                 if real_now().saturating_sub(ours::last_end()) < CALM.as_nanos() as u64 {
@@ -320,8 +320,8 @@ impl Drop for Discarding {
 /// The first half of the certainty: see the head of this file.
 fn certain() -> Result<Numbers, Obstacle> {
     let mut numbers = Numbers::new();
-    if DISCARDING.load(Ordering::Relaxed) > 0 {
-        return Err(Obstacle::Discarding);
+    if DISCARDING.load(Ordering::Relaxed) > 0 || ours::are_coming() {
+        return Err(Obstacle::Passing);
     }
     if !core::all().all(|core| core.is_settled(&mut numbers)) {
         return Err(Obstacle::Busy);
