@@ -78,8 +78,8 @@ func find(words []string) (run workload, canShorten bool, err error) {
 		return pingpong(numbers[0]), true, nil
 	case name == "ring":
 		return ring, true, nil
-	case name == "sieve":
-		return sieve, false, nil
+	case name == "sieve" && len(numbers) == 1:
+		return sieve(numbers[0]), false, nil
 	case name == "select" && len(numbers) == 1:
 		return selects(numbers[0]), true, nil
 	case name == "mutex" && len(rest) == 1:

@@ -121,7 +121,7 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             }
             ChannelKind::PingPong { capacity } => format!("pingpong {capacity}"),
             ChannelKind::Ring => "ring".to_owned(),
-            ChannelKind::Sieve => "sieve".to_owned(),
+            ChannelKind::Sieve { capacity } => format!("sieve {capacity}"),
         },
         Kind::Select { width } => format!("select {width}"),
         Kind::Lock(Section::Short) => "mutex short".to_owned(),

@@ -95,8 +95,8 @@ fn channels<C: Channels>(kind: Kind) -> Option<Road> {
         ChannelKind::Message(shape) => {
             (shape.capacity != Some(0) || C::RENDEZVOUS) && (shape.receivers == 1 || C::MANY_RECEIVERS)
         }
-        ChannelKind::PingPong { capacity } => capacity != 0 || C::RENDEZVOUS,
-        ChannelKind::Ring | ChannelKind::Sieve => true,
+        ChannelKind::PingPong { capacity } | ChannelKind::Sieve { capacity } => capacity != 0 || C::RENDEZVOUS,
+        ChannelKind::Ring => true,
     };
     has.then_some(Road::Here(|workers, order| workload::on_channels::<C>(&C::Tasks::start(workers), order)))
 }

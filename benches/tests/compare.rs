@@ -20,7 +20,7 @@ fn every_workload_does_its_work_on_every_peer() {
     assert!(output.status.success(), "{told}");
     assert!(!table.contains("failed"), "{table}");
     let tasks = ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "echo", "memory"];
-    let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve", "select-8"];
+    let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve-0", "sieve-1", "select-8"];
     let others = ["mutex-short", "mutex-held", "cancel-tree", "cancel-waiters"];
     for row in tasks.iter().chain(&channels).chain(&others) {
         assert!(table.contains(&format!("\n{row} ")), "no {row} in {table}");
@@ -83,6 +83,7 @@ fn what_is_not_understood_is_refused() {
         &["op", "spawn", "kanal", "1"],
         &["op", "message-4:4-1", "tokio", "1"],
         &["op", "ring", "go", "1"],
+        &["op", "sieve", "gambol", "1"],
         &["bulk", "--roads", "nothing"],
         &["stall", "--only", "nothing"],
         &["stall", "--peers", "kanal"],

@@ -63,7 +63,8 @@ pub const WORKLOADS: &[Workload] = &[
     pingpong::AT_0,
     pingpong::AT_1,
     ring::WORKLOAD,
-    sieve::WORKLOAD,
+    sieve::AT_0,
+    sieve::AT_1,
     select::OF_TWO,
     select::OF_FOUR,
     select::OF_EIGHT,
@@ -119,7 +120,7 @@ pub enum ChannelKind {
     Message(Shape),
     PingPong { capacity: usize },
     Ring,
-    Sieve,
+    Sieve { capacity: usize },
 }
 
 /// One workload to carry out in this process.
@@ -181,7 +182,7 @@ pub fn on_channels<C: Channels>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f
         ChannelKind::Message(shape) => shortened(order, |ops| message::run::<C>(tasks, shape, ops)),
         ChannelKind::PingPong { capacity } => shortened(order, |ops| pingpong::run::<C>(tasks, capacity, ops)),
         ChannelKind::Ring => shortened(order, |ops| ring::run::<C>(tasks, ops)),
-        ChannelKind::Sieve => warmed(order, |ops| sieve::run::<C>(tasks, ops)),
+        ChannelKind::Sieve { capacity } => warmed(order, |ops| sieve::run::<C>(tasks, capacity, ops)),
     }
 }
 
