@@ -41,6 +41,32 @@ fn a_peer_without_the_thing_shows_a_dash() {
     assert!(table.contains("go        none"), "{table}");
 }
 
+/// may has no wakers and no bounded channels.
+#[test]
+fn may_has_a_column_for_what_it_has() {
+    let only = "spawn,token,message-4:1,message-4:4,pingpong,ring,sieve-1,mutex-held";
+    let words = ["compare", "--only", only, "--peers", "may", "--workers", "2", "--scale", "0.001", "--reps", "1"];
+    let output = program().args(words).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (row, has) in [
+        ("spawn", true),
+        ("token round trip", false),
+        ("message-4:1-128", false),
+        ("message-4:1-unbounded", true),
+        ("message-4:4-unbounded", true),
+        ("pingpong-0", false),
+        ("pingpong-1", true),
+        ("ring hop", true),
+        ("sieve-1", false),
+        ("mutex-held", true),
+    ] {
+        let line = table.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("no {row} in {table}"));
+        // One is the ratio, which needs gambol.
+        assert_eq!(line.split_whitespace().filter(|&word| word == "-").count(), if has { 1 } else { 2 }, "{line}");
+    }
+}
+
 #[test]
 fn bulk_takes_every_road() {
     let output = program().args(["bulk", "--reps", "1", "--bytes", "10000000"]).output().unwrap();
@@ -84,6 +110,8 @@ fn what_is_not_understood_is_refused() {
         &["op", "message-4:4-1", "tokio", "1"],
         &["op", "ring", "go", "1"],
         &["op", "sieve", "gambol", "1"],
+        &["op", "token", "may", "1"],
+        &["op", "sieve-1", "may", "1"],
         &["bulk", "--roads", "nothing"],
         &["stall", "--only", "nothing"],
         &["stall", "--peers", "kanal"],

@@ -26,7 +26,7 @@ use crate::cancel::Cancel;
 use crate::chan::{Channels, Select};
 use crate::figure::Figure;
 use crate::lock::Lock;
-use crate::rt::Runtime;
+use crate::rt::{Runtime, Scheduler};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -162,14 +162,25 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
         return Err(order.misdirected("runtime"));
     };
     match kind {
-        RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
         RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
-        RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
         RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
-        RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
         RuntimeKind::Echo => echo::run(rt, order),
         RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
+        _ => on_scheduler(rt, order),
+    }
+}
+
+/// Carries out an order that asks for no more of a runtime than that.
+pub fn on_scheduler<S: Scheduler>(rt: &S, order: &Order) -> Result<Vec<f64>, Failure> {
+    let Kind::Runtime(kind) = order.workload.kind else {
+        return Err(order.misdirected("scheduler"));
+    };
+    match kind {
+        RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
+        RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
+        RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
+        _ => Err(order.misdirected("scheduler")),
     }
 }
 

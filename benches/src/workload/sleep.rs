@@ -7,7 +7,7 @@ use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
-use crate::rt::Runtime;
+use crate::rt::Scheduler;
 use std::time::{Duration, Instant};
 
 /// Below every millisecond grid.
@@ -30,13 +30,13 @@ const FIGURES: &[Figure] = &[
     Figure::cost("cpu", "us"),
 ];
 
-pub fn run<R: Runtime>(rt: &R, duration: Duration, ops: u64) -> Result<Vec<f64>, Failure> {
+pub fn run<S: Scheduler>(rt: &S, duration: Duration, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, mut slept) = rt.run(async move {
         let mut slept = Vec::with_capacity(ops as usize);
         let stopwatch = Stopwatch::start();
         for _ in 0..ops {
             let start = Instant::now();
-            R::sleep(duration).await;
+            S::sleep(duration).await;
             slept.push(start.elapsed());
         }
         (stopwatch.read(), slept)
