@@ -99,7 +99,16 @@ fn scheduler<S: Scheduler>(kind: Kind) -> Option<Road> {
     let Kind::Runtime(kind) = kind else {
         return None;
     };
-    let has = matches!(kind, RuntimeKind::Spawn | RuntimeKind::Yields | RuntimeKind::Sleep(_));
+    let has = matches!(
+        kind,
+        RuntimeKind::Spawn
+            | RuntimeKind::Chain
+            | RuntimeKind::ForkJoin(_)
+            | RuntimeKind::Uneven
+            | RuntimeKind::Yields
+            | RuntimeKind::Sleep(_)
+            | RuntimeKind::IdleTick
+    );
     has.then_some(Road::Here(|workers, order| workload::on_scheduler(&S::start(workers), order)))
 }
 

@@ -83,7 +83,9 @@ impl Row {
             Better::Higher => theirs.max_by(|(one, _), (other, _)| one.total_cmp(other))?,
             Better::Zero => return None,
         };
-        Some((ours / best, name))
+        // Both may be 0, where that is the aim.
+        let ratio = if ours == best { 1.0 } else { ours / best };
+        Some((ratio, name))
     }
 }
 

@@ -6,7 +6,12 @@
 //! kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
 mod cancel;
+mod chain;
 mod echo;
+mod foreign_wake;
+mod fork_join;
+mod idle;
+mod idle_tick;
 mod memory;
 mod message;
 mod mutex;
@@ -18,7 +23,9 @@ mod sieve;
 mod sleep;
 mod spawn;
 mod timeout;
+mod timers_fired;
 mod token;
+mod uneven;
 mod yields;
 
 use crate::args::Failure;
@@ -32,6 +39,7 @@ use std::time::{Duration, Instant};
 
 pub use cancel::Waiters;
 pub use echo::{CONNECTIONS, MESSAGE};
+pub use fork_join::Leaf;
 pub use message::Shape;
 pub use mutex::Section;
 
@@ -39,13 +47,21 @@ pub use mutex::Section;
 pub const WORKLOADS: &[Workload] = &[
     spawn::WORKLOAD,
     outside::WORKLOAD,
+    chain::WORKLOAD,
+    fork_join::EMPTY,
+    fork_join::WORK,
+    uneven::WORKLOAD,
     yields::WORKLOAD,
     token::WORKLOAD,
+    foreign_wake::WORKLOAD,
     timeout::WORKLOAD,
+    timers_fired::WORKLOAD,
     sleep::FIFTY_MICROS,
     sleep::ONE_MILLI,
     sleep::ONE_AND_A_HALF_MILLIS,
     sleep::TWENTY_MILLIS,
+    idle_tick::WORKLOAD,
+    idle::WORKLOAD,
     echo::WORKLOAD,
     memory::WORKLOAD,
     message::ONE_TO_ONE_AT_0,
@@ -106,10 +122,17 @@ pub enum Kind {
 pub enum RuntimeKind {
     Spawn,
     Outside,
+    Chain,
+    ForkJoin(Leaf),
+    Uneven,
     Yields,
     Token,
+    ForeignWake,
     Timeout,
+    TimersFired,
     Sleep(Duration),
+    IdleTick,
+    Idle,
     Echo,
     Memory,
 }
@@ -164,7 +187,10 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
     match kind {
         RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
+        RuntimeKind::ForeignWake => warmed(order, |ops| foreign_wake::run(rt, ops)),
         RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
+        RuntimeKind::TimersFired => warmed(order, |ops| timers_fired::run(rt, ops)),
+        RuntimeKind::Idle => warmed(order, |ops| idle::run(rt, ops)),
         RuntimeKind::Echo => echo::run(rt, order),
         RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
         _ => on_scheduler(rt, order),
@@ -178,8 +204,12 @@ pub fn on_scheduler<S: Scheduler>(rt: &S, order: &Order) -> Result<Vec<f64>, Fai
     };
     match kind {
         RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
+        RuntimeKind::Chain => shortened(order, |ops| chain::run(rt, ops)),
+        RuntimeKind::ForkJoin(leaf) => shortened(order, |ops| fork_join::run(rt, leaf, ops)),
+        RuntimeKind::Uneven => warmed(order, |ops| uneven::run(rt, ops)),
         RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
         RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
+        RuntimeKind::IdleTick => warmed(order, |ops| idle_tick::run(rt, ops)),
         _ => Err(order.misdirected("scheduler")),
     }
 }
@@ -227,8 +257,9 @@ pub fn on_cancel<C: Cancel>(rt: &C::Runtime, order: &Order) -> Result<Vec<f64>, 
 impl Order {
     /// Whether a tenth of the operations comes before.
     pub fn is_warmed_up(&self) -> bool {
-        // The tasks of `memory` would still be there.
-        self.setting == Setting::Measured && !matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory))
+        // The tasks of `idle` would still be there, and the memory of those of `memory`.
+        let leaves_traces = matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Idle | RuntimeKind::Memory));
+        self.setting == Setting::Measured && !leaves_traces
     }
 
     /// What to say if an order came to somebody who cannot carry it out.
