@@ -78,8 +78,8 @@ func find(words []string) (run workload, canShorten bool, err error) {
 		return pingpong(numbers[0]), true, nil
 	case name == "ring":
 		return ring, true, nil
-	case name == "sieve":
-		return sieve, false, nil
+	case name == "sieve" && len(numbers) == 1:
+		return sieve(numbers[0]), false, nil
 	case name == "select" && len(numbers) == 1:
 		return selects(numbers[0]), true, nil
 	case name == "mutex" && len(rest) == 1:
@@ -97,6 +97,20 @@ func find(words []string) (run workload, canShorten bool, err error) {
 		return stall(rest[0]), false, nil
 	case name == "memory":
 		return memory, false, nil
+	case name == "chain":
+		return chain, true, nil
+	case name == "forkjoin" && len(rest) == 1:
+		return forkJoin(rest[0] == "work"), true, nil
+	case name == "uneven":
+		return uneven, false, nil
+	case name == "timeout":
+		return timeout, false, nil
+	case name == "timers":
+		return timers, false, nil
+	case name == "tick":
+		return tick, false, nil
+	case name == "idle":
+		return idle, false, nil
 	}
 	return nil, false, fmt.Errorf("there is no workload %v", words)
 }

@@ -77,47 +77,73 @@ func sleep(duration time.Duration) workload {
 			}
 		}
 		slices.Sort(slept)
-		late := func(share float64) float64 {
-			rank := int(share*float64(len(slept)-1) + 0.5)
-			return float64(max(slept[rank]-duration, 0).Nanoseconds()) / 1e3
-		}
+		late := func(share float64) float64 { return micros(max(percentile(slept, share)-duration, 0)) }
 		figures := []float64{late(0.50), late(0.99), float64(early), each(used, ops) / 1e3}
 		return figures, check("sleeps ended", uint64(len(slept)), ops)
 	}
 }
 
-// memory counts the resident bytes of a goroutine that sleeps.
+// memory counts the resident bytes of a goroutine that sleeps, and the time to start it and to end it. They have longer than the
+// tasks of the others until they end, since it takes them longer until all are asleep.
 func memory(ops uint64) ([]float64, error) {
 	time.Sleep(time.Millisecond)
 	before, err := resident()
 	if err != nil {
 		return nil, err
 	}
-	var begun atomic.Uint64
+	var begun, ended atomic.Uint64
+	asleep, awake := make(chan time.Time, 1), make(chan time.Time, 1)
+	start := time.Now()
+	end := start.Add(time.Second + time.Duration(ops)*20*time.Microsecond)
 	for range ops {
 		go func() {
-			begun.Add(1)
-			time.Sleep(time.Hour)
+			if begun.Add(1) == ops {
+				asleep <- time.Now()
+			}
+			time.Sleep(time.Until(end))
+			if ended.Add(1) == ops {
+				awake <- time.Now()
+			}
 		}()
 	}
-	for begun.Load() < ops {
-		time.Sleep(20 * time.Millisecond)
-	}
+	spawned := (<-asleep).Sub(start)
 	time.Sleep(20 * time.Millisecond)
 	after, err := resident()
 	if err != nil {
 		return nil, err
 	}
-	return []float64{max(float64(after)-float64(before), 0) / float64(ops)}, nil
+	if err := check("goroutines had ended before all were asleep", ended.Load(), 0); err != nil {
+		return nil, err
+	}
+	bytes := max(float64(after)-float64(before), 0) / float64(ops)
+	return []float64{bytes, each(spawned, ops), each(max((<-awake).Sub(end), 0), ops)}, nil
 }
 
 // cpu is the CPU time of all threads of this process.
 func cpu() time.Duration {
+	used, _ := usage(syscall.RUSAGE_SELF)
+	return used
+}
+
+// usage is the CPU time, and how often threads were switched, of this process or of this thread.
+func usage(who int) (time.Duration, uint64) {
 	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+	if err := syscall.Getrusage(who, &usage); err != nil {
 		fail(err)
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), uint64(usage.Nvcsw + usage.Nivcsw)
+}
+
+// percentile is what so large a share of the sorted times do not exceed; 0 of none.
+func percentile(sorted []time.Duration, share float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[int(share*float64(len(sorted)-1)+0.5)]
+}
+
+func micros(duration time.Duration) float64 {
+	return float64(duration.Nanoseconds()) / 1e3
 }
 
 // resident is the resident memory of this process in bytes.

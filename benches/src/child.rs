@@ -146,8 +146,11 @@ fn absent(peer: &Peer, workload: &Workload) -> Failure {
 }
 
 fn one(name: &str) -> Result<&'static Workload, Failure> {
-    match Workload::find(name)?[..] {
-        [workload] => Ok(workload),
+    let found = Workload::find(name)?;
+    let exact = found.iter().copied().find(|workload| workload.name == name);
+    match (exact, &found[..]) {
+        // A family may have the name of one of its members.
+        (Some(workload), _) | (None, &[workload]) => Ok(workload),
         _ => Err(format!("`{name}` means several workloads").into()),
     }
 }

@@ -5,7 +5,7 @@
 //! arguments, so that a row has one definition.
 
 use crate::args::Failure;
-use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Stall, Trouble, Waiters};
+use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Leaf, Order, RuntimeKind, Section, Stall, Trouble, Waiters};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -105,8 +105,17 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             RuntimeKind::Yields => "yield".to_owned(),
             RuntimeKind::Sleep(duration) => format!("sleep {}ns", duration.as_nanos()),
             RuntimeKind::Memory => "memory".to_owned(),
-            // Nothing is outside of Go; nor is there a cell with a waker, a future in a timeout, or an echo server yet.
-            RuntimeKind::Outside | RuntimeKind::Token | RuntimeKind::Timeout | RuntimeKind::Echo => return None,
+            RuntimeKind::Chain => "chain".to_owned(),
+            RuntimeKind::ForkJoin(Leaf::Empty) => "forkjoin empty".to_owned(),
+            RuntimeKind::ForkJoin(Leaf::Works) => "forkjoin work".to_owned(),
+            RuntimeKind::Uneven => "uneven".to_owned(),
+            RuntimeKind::Timeout => "timeout".to_owned(),
+            RuntimeKind::TimersFired => "timers".to_owned(),
+            RuntimeKind::IdleTick => "tick".to_owned(),
+            RuntimeKind::Idle => "idle".to_owned(),
+            // Nothing is outside of Go, and there is no cell with a waker: a goroutine that waits for another does so at a
+            // channel, which is `pingpong`. There is no echo server yet.
+            RuntimeKind::Outside | RuntimeKind::ForeignWake | RuntimeKind::Token | RuntimeKind::Echo => return None,
         },
         Kind::Channel(kind) => match kind {
             ChannelKind::Message(shape) => {
@@ -114,7 +123,7 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             }
             ChannelKind::PingPong { capacity } => format!("pingpong {capacity}"),
             ChannelKind::Ring => "ring".to_owned(),
-            ChannelKind::Sieve => "sieve".to_owned(),
+            ChannelKind::Sieve { capacity } => format!("sieve {capacity}"),
         },
         Kind::Select { width } => format!("select {width}"),
         Kind::Lock(Section::Short) => "mutex short".to_owned(),

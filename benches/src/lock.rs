@@ -2,14 +2,14 @@
 //!
 //! As types of their own, so that two peers may have the same mutex.
 
-use crate::rt::{self, Runtime};
+use crate::rt::{self, Scheduler};
 use std::future::Future;
 use std::ops::DerefMut;
 
 /// A mutex around a counter.
 pub trait Lock: Send + Sync + 'static {
     /// What its users run on.
-    type Runtime: Runtime;
+    type Runtime: Scheduler;
 
     /// Around 0.
     fn new() -> Self;
@@ -60,5 +60,20 @@ impl Lock for SmolMutex {
 
     fn lock(&self) -> impl Future<Output = impl DerefMut<Target = u64> + Send> + Send {
         self.0.lock()
+    }
+}
+
+/// `may::sync::Mutex`, which blocks the coroutine and not the thread.
+pub struct MayMutex(may::sync::Mutex<u64>);
+
+impl Lock for MayMutex {
+    type Runtime = rt::May;
+
+    fn new() -> Self {
+        MayMutex(may::sync::Mutex::new(0))
+    }
+
+    async fn lock(&self) -> impl DerefMut<Target = u64> + Send {
+        self.0.lock().expect("nobody panics under the lock")
     }
 }

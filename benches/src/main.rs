@@ -12,11 +12,13 @@
 
 // What is measured, and on what.
 mod cancel; // trees of cancellation behind one trait
+mod cell; // what carries a token to a task, whichever runtime it is on
 mod chan; // the channels behind one trait
 mod go; // the programs in Go
 mod lock; // the mutexes behind one trait
 mod peer; // the columns, and what each of them has
 mod rt; // the runtimes behind one trait
+mod work; // what a task computes
 mod workload; // one noun per file
 
 // How it is measured.

@@ -1,6 +1,9 @@
-//! What a process can read about itself: the wall clock, its CPU time, its resident memory and its threads.
+//! What a process can read about itself: the wall clock, its CPU time, its resident memory, its threads and how often they
+//! were switched; and the middle of what was read often.
 
+use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -61,8 +64,60 @@ pub fn threads() -> io::Result<u64> {
     count.ok_or_else(|| io::Error::other("/proc/self/status tells no threads"))
 }
 
+/// How often each thread of this process went to sleep or lost its processor, by the thread's number.
+pub struct Switches(BTreeMap<i32, u64>);
+
+impl Switches {
+    /// Reads those of all threads, from `/proc/self/task`.
+    pub fn of_all_threads() -> io::Result<Self> {
+        let mut switches = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc/self/task")? {
+            let entry = entry?;
+            let thread = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let thread = thread.ok_or_else(|| io::Error::other("a thread has no number"))?;
+            // A thread that has ended by now counts no more.
+            let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else { continue };
+            let count = |line: &str| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok();
+            switches.insert(thread, status.lines().filter_map(count).sum());
+        }
+        Ok(Switches(switches))
+    }
+
+    /// The same without the calling thread.
+    pub fn of_other_threads() -> io::Result<Self> {
+        let mut switches = Self::of_all_threads()?;
+        switches.0.remove(&gettid().as_raw_nonzero().get());
+        Ok(switches)
+    }
+
+    /// How many there were since an earlier reading, but for those of threads that have ended.
+    pub fn since(&self, earlier: &Self) -> u64 {
+        self.0.iter().map(|(thread, now)| now - earlier.0.get(thread).copied().unwrap_or(0)).sum()
+    }
+}
+
+/// CPU time of all threads of this process but the calling one.
+pub fn cpu_of_other_threads() -> Duration {
+    cpu().saturating_sub(clock(ClockId::ThreadCPUTime))
+}
+
 fn cpu() -> Duration {
-    // A Timespec of this clock is never negative.
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+    clock(ClockId::ProcessCPUTime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    // A Timespec of the clocks of CPU time is never negative.
+    let time = clock_gettime(id);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The time that so large a share of the sorted ones do not exceed; 0 of none.
+pub fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    let rank = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+    sorted.get(rank).copied().unwrap_or_default()
+}
+
+/// As a figure.
+pub fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
 }

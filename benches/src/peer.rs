@@ -5,11 +5,11 @@
 
 use crate::args::Failure;
 use crate::cancel::{Cancel, ContextNode};
-use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, Mpsc, Select};
+use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, MayMpmc, MayMpsc, Mpsc, Select};
 use crate::go;
-use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
-use crate::rt::{Gambol, Runtime, Smol, Tasks, Tokio};
-use crate::workload::{self, ChannelKind, Kind, Order};
+use crate::lock::{GambolMutex, Lock, MayMutex, SmolMutex, TokioMutex};
+use crate::rt::{Gambol, May, Plain, Runtime, Scheduler, Smol, Tasks, Tokio};
+use crate::workload::{self, ChannelKind, Kind, Order, RuntimeKind};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,19 @@ pub const PEERS: &[Peer] = &[
         road: |kind| {
             let tasks = stalled::<Smol>(kind).or(runtime::<Smol>(kind)).or(lock::<SmolMutex>(kind));
             tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
+        },
+    },
+    Peer {
+        name: "async-executor",
+        rank: Rank::Peer,
+        road: |kind| runtime::<Smol<Plain>>(kind).or(stalled::<Smol<Plain>>(kind)),
+    },
+    Peer {
+        name: "may",
+        rank: Rank::Peer,
+        road: |kind| {
+            let tasks = scheduler::<May>(kind).or(lock::<MayMutex>(kind));
+            tasks.or(channels::<MayMpsc>(kind)).or(channels::<MayMpmc>(kind))
         },
     },
     Peer { name: "flume", rank: Rank::Peer, road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
@@ -121,16 +134,41 @@ fn stalled<R: Runtime>(kind: Kind) -> Option<Road> {
     matches!(kind, Kind::Stall(_)).then_some(Road::Here(workload::on_stalled::<R>))
 }
 
+fn scheduler<S: Scheduler>(kind: Kind) -> Option<Road> {
+    let Kind::Runtime(kind) = kind else {
+        return None;
+    };
+    let has = matches!(
+        kind,
+        RuntimeKind::Spawn
+            | RuntimeKind::Chain
+            | RuntimeKind::ForkJoin(_)
+            | RuntimeKind::Uneven
+            | RuntimeKind::Yields
+            | RuntimeKind::Sleep(_)
+            | RuntimeKind::IdleTick
+    );
+    has.then_some(Road::Here(|workers, order| workload::on_scheduler(&S::start(workers), order)))
+}
+
 fn channels<C: Channels>(kind: Kind) -> Option<Road> {
     let Kind::Channel(kind) = kind else {
         return None;
     };
     let has = match kind {
         ChannelKind::Message(shape) => {
-            (shape.capacity != Some(0) || C::RENDEZVOUS) && (shape.receivers == 1 || C::MANY_RECEIVERS)
+            let capacity = match shape.capacity {
+                Some(0) => C::RENDEZVOUS,
+                Some(_) => C::BOUNDED,
+                None => true,
+            };
+            capacity && (shape.receivers == 1 || C::MANY_RECEIVERS)
         }
         ChannelKind::PingPong { capacity } => capacity != 0 || C::RENDEZVOUS,
-        ChannelKind::Ring | ChannelKind::Sieve => true,
+        // One token, so that it does not matter how many the channels hold.
+        ChannelKind::Ring => true,
+        ChannelKind::Sieve { capacity: 0 } => C::RENDEZVOUS,
+        ChannelKind::Sieve { .. } => C::BOUNDED,
     };
     has.then_some(Road::Here(|workers, order| workload::on_channels::<C>(&C::Tasks::start(workers), order)))
 }

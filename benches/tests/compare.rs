@@ -20,9 +20,11 @@ fn every_workload_does_its_work_on_every_peer() {
     assert!(output.status.success(), "{told}");
     assert!(!table.contains("failed"), "{table}");
     let tasks = ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "echo", "memory"];
-    let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve", "select-8"];
+    let shapes = ["chain link", "fork-join-empty", "fork-join-work", "uneven"];
+    let rest = ["foreign-wake in wake", "timers-fired early", "idle-tick switches", "idle switches", "memory end"];
+    let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve-0", "sieve-1", "select-8"];
     let others = ["mutex-short", "mutex-held", "cancel-tree", "cancel-waiters"];
-    for row in tasks.iter().chain(&channels).chain(&others) {
+    for row in tasks.iter().chain(&shapes).chain(&rest).chain(&channels).chain(&others) {
         assert!(table.contains(&format!("\n{row} ")), "no {row} in {table}");
     }
 }
@@ -39,6 +41,34 @@ fn a_peer_without_the_thing_shows_a_dash() {
     // No Go here, one receiver only in tokio, and none of ours to divide.
     assert_eq!((cells[3], cells[4], cells.last().copied()), ("-", "-", Some("-")), "{table}");
     assert!(table.contains("none, so its column shows -"), "{table}");
+}
+
+/// may has no wakers, no bounded channels and not a hundred thousand stacks at once.
+#[test]
+fn may_has_a_column_for_what_it_has() {
+    let only = "chain,fork-join,foreign-wake,timers-fired,message-4:1,message-4:4,pingpong,ring,sieve-1,mutex-held";
+    let words = ["compare", "--only", only, "--peers", "may", "--workers", "2", "--scale", "0.001", "--reps", "1"];
+    let output = program().args(words).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (row, has) in [
+        ("chain link", true),
+        ("fork-join-work task", true),
+        ("foreign-wake p50", false),
+        ("timers-fired cpu", false),
+        ("message-4:1-128", false),
+        ("message-4:1-unbounded", true),
+        ("message-4:4-unbounded", true),
+        ("pingpong-0", false),
+        ("pingpong-1", true),
+        ("ring hop", true),
+        ("sieve-1", false),
+        ("mutex-held", true),
+    ] {
+        let line = table.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("no {row} in {table}"));
+        // One is the ratio, which needs gambol.
+        assert_eq!(line.split_whitespace().filter(|&word| word == "-").count(), if has { 1 } else { 2 }, "{line}");
+    }
 }
 
 #[test]
@@ -83,6 +113,9 @@ fn what_is_not_understood_is_refused() {
         &["op", "spawn", "kanal", "1"],
         &["op", "message-4:4-1", "tokio", "1"],
         &["op", "ring", "go", "1"],
+        &["op", "timers-fired", "may", "1"],
+        &["op", "sieve-1", "may", "1"],
+        &["op", "sieve", "gambol", "1"],
         &["bulk", "--roads", "nothing"],
         &["compare", "--except", "nothing"],
         &["op", "stall-main", "kanal", "1"],
@@ -102,6 +135,8 @@ fn op_carries_out_what_belongs_to_channels() {
         ["select-4", "gambol"],
         ["mutex-held", "tokio"],
         ["cancel-waiters", "gambol"],
+        // Named like its family.
+        ["idle", "gambol"],
     ] {
         let output = program().arg("op").args(words).args(["100", "--workers", "2"]).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -116,8 +116,10 @@ fn every_task_has_its_turns_with_what_ended_and_began_them() {
                 assert!(trace.count("B", "poller") > 0);
             }
             assert!(trace.count("i", "timers") > 0);
-            assert_eq!(trace.count("i", "worker starts"), workers);
-            assert_eq!(trace.count("i", "worker ends"), workers);
+            // More, if one was not given a processor for so long that it was taken for stuck.
+            let started = trace.count("i", "worker starts");
+            assert!(started >= workers, "{started}");
+            assert_eq!(trace.count("i", "worker ends") + trace.count("i", "worker rests"), started);
         });
     }
 }

@@ -9,6 +9,7 @@ mod crossbeam;
 mod flume;
 mod gambol;
 mod kanal;
+mod may;
 mod smol;
 mod tokio;
 
@@ -16,6 +17,7 @@ pub use self::crossbeam::Crossbeam;
 pub use self::flume::Flume;
 pub use self::gambol::Chan;
 pub use self::kanal::Kanal;
+pub use self::may::{MayMpmc, MayMpsc};
 pub use self::smol::AsyncChannel;
 pub use self::tokio::Mpsc;
 
@@ -31,6 +33,9 @@ pub trait Channels: Ends {
     /// The receiver of an unbounded channel.
     type UnboundedReceiver: Receiver;
 
+    /// Whether there are bounded channels. Without them [`bounded`](Self::bounded) gives an unbounded one, which is the same where one
+    /// message at most is on the way.
+    const BOUNDED: bool = true;
     /// Whether there are channels of capacity 0, whose send ends when a receiver has taken.
     const RENDEZVOUS: bool;
     /// Whether a receiver can be cloned.

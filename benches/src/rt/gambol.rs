@@ -2,7 +2,7 @@
 //!
 //! Workloads run in a spawned task, as for the others: a future in `block_on` is polled on the calling thread.
 
-use super::{Listener, Runtime, Stream, Tasks};
+use super::{Listener, Runtime, Scheduler, Stream, Tasks};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use gambol::net::{TcpListener, TcpStream};
 use gambol::task::JoinHandle;
@@ -56,9 +56,7 @@ impl<const WATCHED: bool> Tasks for Gambol<WATCHED> {
     }
 }
 
-impl<const WATCHED: bool> Runtime for Gambol<WATCHED> {
-    type Listener = TcpListener;
-
+impl<const WATCHED: bool> Scheduler for Gambol<WATCHED> {
     fn spawn_detached<F>(future: F)
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -73,6 +71,10 @@ impl<const WATCHED: bool> Runtime for Gambol<WATCHED> {
     fn sleep(duration: Duration) -> impl Future<Output: Send> + Send {
         gambol::time::sleep(duration)
     }
+}
+
+impl<const WATCHED: bool> Runtime for Gambol<WATCHED> {
+    type Listener = TcpListener;
 
     async fn timeout<F>(duration: Duration, future: F) -> Option<F::Output>
     where

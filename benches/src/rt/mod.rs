@@ -4,18 +4,20 @@
 //! of the harness sits between the workload and the runtime. The one function pointer is in
 //! [`Peer`](crate::peer::Peer), outside of all that is measured.
 //!
-//! There are two traits, because plain threads are a peer in the channels' rows: they can do what [`Tasks`] asks, and
-//! nothing more of [`Runtime`].
+//! There are three traits, because not every peer can do it all: plain threads, a peer in the channels' rows, do what [`Tasks`]
+//! asks, coroutines what [`Scheduler`] asks, and whoever runs futures that wait for anything is a [`Runtime`].
 //!
 //! Adding a runtime: a file beside this one, and a line in [`PEERS`](crate::peer::PEERS).
 
 mod gambol;
+mod may;
 mod smol;
 mod threads;
 mod tokio;
 
 pub use self::gambol::Gambol;
-pub use self::smol::Smol;
+pub use self::may::May;
+pub use self::smol::{Plain, Smol};
 pub use self::threads::Threads;
 pub use self::tokio::Tokio;
 
@@ -57,11 +59,8 @@ pub trait Tasks: Sized + 'static {
         F: Future<Output: Send + 'static> + Send + 'static;
 }
 
-/// What a workload may ask of a runtime beyond that.
-pub trait Runtime: Tasks {
-    /// A listening TCP socket.
-    type Listener: Listener;
-
+/// Tasks that give way and sleep.
+pub trait Scheduler: Tasks {
     /// Spawns a task that nobody will join.
     fn spawn_detached<F>(future: F)
     where
@@ -72,6 +71,12 @@ pub trait Runtime: Tasks {
 
     /// Waits. The runtime's own future, without a wrapper that would add to a task's size.
     fn sleep(duration: Duration) -> impl Future<Output: Send> + Send;
+}
+
+/// What a workload may ask of a runtime beyond that.
+pub trait Runtime: Scheduler {
+    /// A listening TCP socket.
+    type Listener: Listener;
 
     /// Gives up on a future after a while: `None`.
     fn timeout<F>(duration: Duration, future: F) -> impl Future<Output = Option<F::Output>> + Send

@@ -1,5 +1,5 @@
 //! smol: async-executor's `StaticExecutor` on n threads, each in async-io's `block_on`, as the `smol` crate runs its
-//! global executor.
+//! global executor; and beside it its plain `Executor`, which is what most programs have, run in the same way.
 //!
 //! The static flavour keeps no list of its tasks and so does less for each of them than `Executor` does.
 //! The calling thread waits with futures-lite's `block_on`, which does not drive the reactor: with async-io's it would
@@ -7,31 +7,77 @@
 //!
 //! Sockets are `Async<TcpStream>` directly, without async-net's wrapper around it.
 
-use super::{Listener, Runtime, Stream, Tasks};
-use async_executor::{StaticExecutor, Task};
+use super::{Listener, Runtime, Scheduler, Stream, Tasks};
+use async_executor::{Executor, StaticExecutor, Task};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use std::io;
+use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-static EXECUTOR: StaticExecutor = StaticExecutor::new();
+/// Which of async-executor's executors.
+pub trait Flavour: Send + 'static {
+    /// Spawns onto the process's one.
+    fn spawn<F>(future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Runs its tasks, for ever.
+    fn run() -> impl Future<Output = ()>;
+}
+
+/// `StaticExecutor`.
+pub struct Static;
+
+/// `Executor`.
+pub struct Plain;
+
+impl Flavour for Static {
+    fn spawn<F>(future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        STATIC.spawn(future)
+    }
+
+    fn run() -> impl Future<Output = ()> {
+        STATIC.run(future::pending())
+    }
+}
+
+impl Flavour for Plain {
+    fn spawn<F>(future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        PLAIN.spawn(future)
+    }
+
+    fn run() -> impl Future<Output = ()> {
+        PLAIN.run(future::pending())
+    }
+}
+
+static STATIC: StaticExecutor = StaticExecutor::new();
+
+static PLAIN: Executor<'static> = Executor::new();
 
 /// The started executor. Its threads live as long as the process.
-pub struct Smol(());
+pub struct Smol<E = Static>(PhantomData<E>);
 
-impl Tasks for Smol {
+impl<E: Flavour> Tasks for Smol<E> {
     type Join<T: Send + 'static> = Task<T>;
 
     fn start(workers: usize) -> Self {
         for index in 0..workers {
             thread::Builder::new()
                 .name(format!("smol-{index}"))
-                .spawn(|| async_io::block_on(EXECUTOR.run(future::pending::<()>())))
+                .spawn(|| async_io::block_on(E::run()))
                 .expect("a thread starts");
         }
-        Smol(())
+        Smol(PhantomData)
     }
 
     fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -42,25 +88,23 @@ impl Tasks for Smol {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        EXECUTOR.spawn(future)
+        E::spawn(future)
     }
 
     fn spawn<F>(future: F) -> Task<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        EXECUTOR.spawn(future)
+        E::spawn(future)
     }
 }
 
-impl Runtime for Smol {
-    type Listener = Async<TcpListener>;
-
+impl<E: Flavour> Scheduler for Smol<E> {
     fn spawn_detached<F>(future: F)
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        EXECUTOR.spawn(future).detach();
+        E::spawn(future).detach();
     }
 
     fn yield_now() -> impl Future<Output = ()> + Send {
@@ -70,6 +114,10 @@ impl Runtime for Smol {
     fn sleep(duration: Duration) -> impl Future<Output: Send> + Send {
         Timer::after(duration)
     }
+}
+
+impl<E: Flavour> Runtime for Smol<E> {
+    type Listener = Async<TcpListener>;
 
     async fn timeout<F>(duration: Duration, future: F) -> Option<F::Output>
     where

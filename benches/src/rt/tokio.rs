@@ -3,7 +3,7 @@
 //! Workloads run in a spawned task: a future in `block_on` runs on the calling thread, outside of the scheduler, where
 //! spawns and wakes take the slow road. Nobody who measures would do that.
 
-use super::{Listener, Runtime, Stream, Tasks};
+use super::{Listener, Runtime, Scheduler, Stream, Tasks};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -55,9 +55,7 @@ impl Tasks for Tokio {
     }
 }
 
-impl Runtime for Tokio {
-    type Listener = TcpListener;
-
+impl Scheduler for Tokio {
     fn spawn_detached<F>(future: F)
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -72,6 +70,10 @@ impl Runtime for Tokio {
     fn sleep(duration: Duration) -> impl Future<Output: Send> + Send {
         tokio::time::sleep(duration)
     }
+}
+
+impl Runtime for Tokio {
+    type Listener = TcpListener;
 
     async fn timeout<F>(duration: Duration, future: F) -> Option<F::Output>
     where

@@ -9,7 +9,7 @@ use crate::args::Failure;
 use crate::cancel::Cancel;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
-use crate::rt::{Runtime, Tasks};
+use crate::rt::{Scheduler, Tasks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -6,7 +6,12 @@
 //! carries out its kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
 mod cancel;
+mod chain;
 mod echo;
+mod foreign_wake;
+mod fork_join;
+mod idle;
+mod idle_tick;
 mod memory;
 mod message;
 mod mutex;
@@ -20,7 +25,9 @@ mod spawn;
 mod stall;
 mod theme;
 mod timeout;
+mod timers_fired;
 mod token;
+mod uneven;
 mod yields;
 
 use crate::args::Failure;
@@ -28,12 +35,13 @@ use crate::cancel::Cancel;
 use crate::chan::{Channels, Select};
 use crate::figure::Figure;
 use crate::lock::Lock;
-use crate::rt::Runtime;
+use crate::rt::{Runtime, Scheduler};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use cancel::Waiters;
 pub use echo::{CONNECTIONS, MESSAGE};
+pub use fork_join::Leaf;
 pub use message::Shape;
 pub use mutex::Section;
 pub use stall::{Stall, Trouble, load as load_stalling};
@@ -43,13 +51,21 @@ pub use theme::Theme;
 pub const WORKLOADS: &[Workload] = &[
     spawn::WORKLOAD,
     outside::WORKLOAD,
+    chain::WORKLOAD,
+    fork_join::EMPTY,
+    fork_join::WORK,
+    uneven::WORKLOAD,
     yields::WORKLOAD,
     token::WORKLOAD,
+    foreign_wake::WORKLOAD,
     timeout::WORKLOAD,
+    timers_fired::WORKLOAD,
     sleep::FIFTY_MICROS,
     sleep::ONE_MILLI,
     sleep::ONE_AND_A_HALF_MILLIS,
     sleep::TWENTY_MILLIS,
+    idle_tick::WORKLOAD,
+    idle::WORKLOAD,
     echo::WORKLOAD,
     memory::WORKLOAD,
     message::ONE_TO_ONE_AT_0,
@@ -67,7 +83,8 @@ pub const WORKLOADS: &[Workload] = &[
     pingpong::AT_0,
     pingpong::AT_1,
     ring::WORKLOAD,
-    sieve::WORKLOAD,
+    sieve::AT_0,
+    sieve::AT_1,
     select::OF_TWO,
     select::OF_FOUR,
     select::OF_EIGHT,
@@ -122,10 +139,17 @@ pub enum Kind {
 pub enum RuntimeKind {
     Spawn,
     Outside,
+    Chain,
+    ForkJoin(Leaf),
+    Uneven,
     Yields,
     Token,
+    ForeignWake,
     Timeout,
+    TimersFired,
     Sleep(Duration),
+    IdleTick,
+    Idle,
     Echo,
     Memory,
 }
@@ -136,7 +160,7 @@ pub enum ChannelKind {
     Message(Shape),
     PingPong { capacity: usize },
     Ring,
-    Sieve,
+    Sieve { capacity: usize },
 }
 
 /// One workload to carry out in this process.
@@ -186,14 +210,32 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
         return Err(order.misdirected("runtime"));
     };
     match kind {
-        RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
         RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
-        RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
+        RuntimeKind::ForeignWake => warmed(order, |ops| foreign_wake::run(rt, ops)),
         RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
-        RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
+        RuntimeKind::TimersFired => warmed(order, |ops| timers_fired::run(rt, ops)),
+        RuntimeKind::Idle => warmed(order, |ops| idle::run(rt, ops)),
         RuntimeKind::Echo => echo::run(rt, order),
         RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
+        _ => on_scheduler(rt, order),
+    }
+}
+
+/// Carries out an order that asks for no more of a runtime than that.
+pub fn on_scheduler<S: Scheduler>(rt: &S, order: &Order) -> Result<Vec<f64>, Failure> {
+    let Kind::Runtime(kind) = order.workload.kind else {
+        return Err(order.misdirected("scheduler"));
+    };
+    match kind {
+        RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
+        RuntimeKind::Chain => shortened(order, |ops| chain::run(rt, ops)),
+        RuntimeKind::ForkJoin(leaf) => shortened(order, |ops| fork_join::run(rt, leaf, ops)),
+        RuntimeKind::Uneven => warmed(order, |ops| uneven::run(rt, ops)),
+        RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
+        RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
+        RuntimeKind::IdleTick => warmed(order, |ops| idle_tick::run(rt, ops)),
+        _ => Err(order.misdirected("scheduler")),
     }
 }
 
@@ -206,7 +248,7 @@ pub fn on_channels<C: Channels>(tasks: &C::Tasks, order: &Order) -> Result<Vec<f
         ChannelKind::Message(shape) => shortened(order, |ops| message::run::<C>(tasks, shape, ops)),
         ChannelKind::PingPong { capacity } => shortened(order, |ops| pingpong::run::<C>(tasks, capacity, ops)),
         ChannelKind::Ring => shortened(order, |ops| ring::run::<C>(tasks, ops)),
-        ChannelKind::Sieve => warmed(order, |ops| sieve::run::<C>(tasks, ops)),
+        ChannelKind::Sieve { capacity } => warmed(order, |ops| sieve::run::<C>(tasks, capacity, ops)),
     }
 }
 
@@ -248,8 +290,9 @@ pub fn on_stalled<R: Runtime>(workers: usize, order: &Order) -> Result<Vec<f64>,
 impl Order {
     /// Whether a tenth of the operations comes before.
     pub fn is_warmed_up(&self) -> bool {
-        // The tasks of `memory` would still be there; stalls have a warm-up of their own.
-        let is_cold = matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory) | Kind::Stall(_));
+        // The tasks of `idle` would still be there, and the memory of those of `memory`; stalls have a warm-up of their own.
+        let is_cold =
+            matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Idle | RuntimeKind::Memory) | Kind::Stall(_));
         self.setting == Setting::Measured && !is_cold
     }
 

@@ -9,7 +9,7 @@ use crate::args::Failure;
 use crate::figure::Figure;
 use crate::lock::Lock;
 use crate::meter::Stopwatch;
-use crate::rt::{Runtime, Tasks};
+use crate::rt::{Scheduler, Tasks};
 use std::sync::Arc;
 
 const TASKS: u64 = 8;

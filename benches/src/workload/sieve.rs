@@ -1,8 +1,8 @@
 //! The prime sieve of Go's first tutorials: a task for each prime, which lets through what its prime does not divide.
 //!
-//! Unbuffered, or at capacity 1 where there is no 0. About 2.7 million messages for the first thousand primes, in a
-//! chain that grows to a thousand tasks, many of them ready at a time. The figure is per prime, and grows with their number,
-//! so it can be compared at one scale only.
+//! Unbuffered, as it is there, and at capacity 1, where two neighbours can run at a time. About 2.7 million messages for the
+//! first thousand primes, in a chain that grows to a thousand tasks, many of them ready at a time. The figure is per prime, and
+//! grows with their number, so it can be compared at one scale only.
 
 use super::{ChannelKind, Kind, Workload, check};
 use crate::args::Failure;
@@ -11,16 +11,18 @@ use crate::figure::Figure;
 use crate::meter::Stopwatch;
 use crate::rt::Tasks;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "sieve",
-    about: "what a prime costs among the first 1000, in a chain of a task for each, unbuffered",
-    kind: Kind::Channel(ChannelKind::Sieve),
-    ops: 1000,
-    figures: &[Figure::cost("prime", "us")],
-};
+pub const AT_0: Workload = of("sieve-0", 0);
+pub const AT_1: Workload = of("sieve-1", 1);
 
-pub fn run<C: Channels>(tasks: &C::Tasks, ops: u64) -> Result<Vec<f64>, Failure> {
-    let capacity = if C::RENDEZVOUS { 0 } else { 1 };
+const ABOUT: &str = "what a prime costs among the first 1000, in a chain of a task for each";
+
+const FIGURES: &[Figure] = &[Figure::cost("prime", "us")];
+
+const fn of(name: &'static str, capacity: usize) -> Workload {
+    Workload { name, about: ABOUT, kind: Kind::Channel(ChannelKind::Sieve { capacity }), ops: 1000, figures: FIGURES }
+}
+
+pub fn run<C: Channels>(tasks: &C::Tasks, capacity: usize, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, found) = tasks.run(async move {
         let stopwatch = Stopwatch::start();
         let mut found = Vec::new();

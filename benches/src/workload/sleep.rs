@@ -6,8 +6,8 @@
 use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
-use crate::meter::Stopwatch;
-use crate::rt::Runtime;
+use crate::meter::{Stopwatch, micros, percentile};
+use crate::rt::Scheduler;
 use std::time::{Duration, Instant};
 
 /// Below every millisecond grid.
@@ -32,13 +32,13 @@ const FIGURES: &[Figure] = &[
     Figure::cost("cpu", "us"),
 ];
 
-pub fn run<R: Runtime>(rt: &R, duration: Duration, ops: u64) -> Result<Vec<f64>, Failure> {
+pub fn run<S: Scheduler>(rt: &S, duration: Duration, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, mut slept) = rt.run(async move {
         let mut slept = Vec::with_capacity(ops as usize);
         let stopwatch = Stopwatch::start();
         for _ in 0..ops {
             let start = Instant::now();
-            R::sleep(duration).await;
+            S::sleep(duration).await;
             slept.push(start.elapsed());
         }
         (stopwatch.read(), slept)
@@ -46,9 +46,6 @@ pub fn run<R: Runtime>(rt: &R, duration: Duration, ops: u64) -> Result<Vec<f64>,
     check("sleeps ended", slept.len() as u64, ops)?;
     let early = slept.iter().filter(|&&time| time < duration).count();
     slept.sort_unstable();
-    let late = |share: f64| {
-        let rank = (share * (slept.len() - 1) as f64).round() as usize;
-        slept[rank].saturating_sub(duration).as_nanos() as f64 / 1e3
-    };
+    let late = |share| micros(percentile(&slept, share).saturating_sub(duration));
     Ok(vec![late(0.50), late(0.99), early as f64, elapsed.cpu_ns(ops) / 1e3])
 }

@@ -7,7 +7,7 @@ use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
-use crate::rt::Runtime;
+use crate::rt::Scheduler;
 
 const BATCH: u64 = 1000;
 
@@ -19,7 +19,7 @@ pub const WORKLOAD: Workload = Workload {
     figures: &[Figure::cost("", "ns")],
 };
 
-pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
+pub fn run<S: Scheduler>(rt: &S, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, joined) = rt.run(async move {
         let mut tasks = Vec::with_capacity(BATCH as usize);
         let mut joined = 0;
@@ -27,7 +27,7 @@ pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
         let stopwatch = Stopwatch::start();
         while left > 0 {
             let batch = left.min(BATCH);
-            tasks.extend((0..batch).map(|_| R::spawn(async { 1_u64 })));
+            tasks.extend((0..batch).map(|_| S::spawn(async { 1_u64 })));
             for task in tasks.drain(..) {
                 joined += task.await;
             }

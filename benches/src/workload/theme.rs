@@ -23,7 +23,7 @@ impl Theme {
             Theme::Tasks => "Tasks",
             Theme::Channels => "Channels and select",
             Theme::Locks => "Locks and cancellation",
-            Theme::Timers => "Timers",
+            Theme::Timers => "Timers and idleness",
             Theme::Network => "Network",
             Theme::Memory => "Memory",
             Theme::Stalls => "Tasks that block or spin",
@@ -36,8 +36,19 @@ impl Kind {
     pub fn theme(self) -> Theme {
         match self {
             Kind::Runtime(kind) => match kind {
-                RuntimeKind::Spawn | RuntimeKind::Outside | RuntimeKind::Yields | RuntimeKind::Token => Theme::Tasks,
-                RuntimeKind::Timeout | RuntimeKind::Sleep(_) => Theme::Timers,
+                RuntimeKind::Spawn
+                | RuntimeKind::Outside
+                | RuntimeKind::Chain
+                | RuntimeKind::ForkJoin(_)
+                | RuntimeKind::Uneven
+                | RuntimeKind::Yields
+                | RuntimeKind::Token
+                | RuntimeKind::ForeignWake => Theme::Tasks,
+                RuntimeKind::Timeout
+                | RuntimeKind::TimersFired
+                | RuntimeKind::Sleep(_)
+                | RuntimeKind::IdleTick
+                | RuntimeKind::Idle => Theme::Timers,
                 RuntimeKind::Echo => Theme::Network,
                 RuntimeKind::Memory => Theme::Memory,
             },

@@ -5,14 +5,11 @@
 
 use super::{Kind, RuntimeKind, Workload, check};
 use crate::args::Failure;
+use crate::cell::Cell;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
 use crate::rt::Runtime;
-use futures::future::poll_fn;
-use futures::task::AtomicWaker;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
 pub const WORKLOAD: Workload = Workload {
     name: "token",
@@ -21,48 +18,6 @@ pub const WORKLOAD: Workload = Workload {
     ops: 2_000_000,
     figures: &[Figure::cost("round trip", "ns")],
 };
-
-/// Room for one token, for one giver and one taker. 0 is no token.
-///
-/// Aligned so that the two cells of a pair share no cache line.
-#[derive(Default)]
-#[repr(align(128))]
-struct Cell {
-    token: AtomicU64,
-    taker: AtomicWaker,
-}
-
-impl Cell {
-    /// Puts a token into the empty cell, then wakes its taker.
-    fn give(&self, token: u64) {
-        // Release: pairs with the swap in `try_take`. That a taker who registers now and a giver who wakes now do not
-        // miss each other is AtomicWaker's promise.
-        self.token.store(token, Ordering::Release);
-        self.taker.wake();
-    }
-
-    /// Waits for a token: look, register, look again.
-    async fn take(&self) -> u64 {
-        poll_fn(|cx| {
-            if let Some(token) = self.try_take() {
-                return Poll::Ready(token);
-            }
-            self.taker.register(cx.waker());
-            match self.try_take() {
-                Some(token) => Poll::Ready(token),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    fn try_take(&self) -> Option<u64> {
-        match self.token.swap(0, Ordering::Acquire) {
-            0 => None,
-            token => Some(token),
-        }
-    }
-}
 
 pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
     let there = Arc::new(Cell::default());

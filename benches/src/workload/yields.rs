@@ -7,7 +7,7 @@ use super::{Kind, RuntimeKind, Workload, check, shares};
 use crate::args::Failure;
 use crate::figure::Figure;
 use crate::meter::Stopwatch;
-use crate::rt::Runtime;
+use crate::rt::Scheduler;
 
 const TASKS: u64 = 200;
 
@@ -19,14 +19,14 @@ pub const WORKLOAD: Workload = Workload {
     figures: &[Figure::cost("", "ns")],
 };
 
-pub fn run<R: Runtime>(rt: &R, ops: u64) -> Result<Vec<f64>, Failure> {
+pub fn run<S: Scheduler>(rt: &S, ops: u64) -> Result<Vec<f64>, Failure> {
     let (elapsed, yielded) = rt.run(async move {
         let stopwatch = Stopwatch::start();
         let tasks: Vec<_> = shares(ops, TASKS)
             .map(|share| {
-                R::spawn(async move {
+                S::spawn(async move {
                     for _ in 0..share {
-                        R::yield_now().await;
+                        S::yield_now().await;
                     }
                     share
                 })
