@@ -1,8 +1,8 @@
 //! may: stackful coroutines. Its API blocks the coroutine, and it knows no futures.
 //!
-//! So a task is a coroutine that polls its future once: what is awaited in it has blocked the coroutine and is ready, or the
-//! future can go on for another reason. The workloads are the others', and no waker is ever needed. What asks for one (a
-//! cell with a waker, a timeout around any future) may has not.
+//! So a task is a coroutine that polls its future once: what is awaited in it blocks the coroutine until it is there, and the future
+//! is ready when it returns. The workloads are the others', and no waker is ever needed. What asks for one, a cell with a
+//! waker or a timeout around any future, is not measured here.
 //!
 //! A stack is as large as that of plain threads, and so many are kept that no workload has to map new ones. Workers are bound to
 //! processors, as they are by default. Its channels are in [`chan`](crate::chan).
@@ -59,8 +59,8 @@ impl Tasks for May {
     {
         // SAFETY: it asks that nothing of a thread's own is held where the coroutine may change threads, and that the stack
         // suffices. The workloads that this peer has use no thread-locals across an await, and what they call between two
-        // awaits (std's channels, clocks and allocator) keeps none either. They neither recurse on the stack nor hold
-        // arrays there, and a guard page ends the process should they overrun it.
+        // awaits (std's channels, clocks and allocator) keeps none either. They do not recurse on the stack nor
+        // hold large arrays there, and a guard page ends the process should they overrun it.
         Join(Some(unsafe { coroutine::spawn(move || finish(future)) }))
     }
 }
