@@ -102,6 +102,8 @@ static TOLD: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 static SLEEPERS: Mutex<Vec<Arc<Sleeper>>> = Mutex::new(Vec::new());
 /// The last look found threads that have never slept in a `block_on`: one more that does changes nothing.
 static HOPELESS: AtomicBool = AtomicBool::new(false);
+/// When threads were last found that nothing is known of, by the real clock.
+static FOREIGN: AtomicU64 = AtomicU64::new(0);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -233,7 +235,8 @@ pub(crate) struct Watcher {
 enum Obstacle {
     /// Something goes on, or may come.
     Busy,
-    /// A thread of ours is just beginning, or hooks run on one that ends. Nobody asks for a look when that is over.
+    /// A thread of ours is just beginning, or hooks run on one that ends, and nobody asks for a look when that is over. Or there were
+    /// foreign threads a moment ago.
     Passing,
     /// There are threads that nothing is known of.
     Foreign,
@@ -327,10 +330,20 @@ fn certain() -> Result<Numbers, Obstacle> {
         return Err(Obstacle::Busy);
     }
     let inside = inside(&mut numbers).ok_or(Obstacle::Busy)?;
+    // To count them takes a dozen system calls, and who has other threads has them for long.
+    let now = real_now();
+    if now.saturating_sub(FOREIGN.load(Ordering::Relaxed)) < CALM.as_nanos() as u64 {
+        return Err(Obstacle::Passing);
+    }
     let (ours, threads) = (ours::count(), threads());
     numbers.work.extend([ours as u64, threads as u64]);
     HOPELESS.store(threads > ours + inside.known, Ordering::Relaxed);
-    if threads == ours + inside.asleep { Ok(numbers) } else { Err(Obstacle::Foreign) }
+    if threads == ours + inside.asleep {
+        Ok(numbers)
+    } else {
+        FOREIGN.store(now, Ordering::Relaxed);
+        Err(Obstacle::Foreign)
+    }
 }
 
 /// Threads that are not ours.
