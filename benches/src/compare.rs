@@ -14,6 +14,8 @@ use std::mem;
 
 struct Plan {
     workloads: Vec<&'static Workload>,
+    /// Workloads that cannot be measured, and the programs that they need.
+    left_out: Vec<(&'static str, &'static str)>,
     peers: Vec<&'static Peer>,
     workers: Vec<usize>,
     reps: usize,
@@ -30,6 +32,9 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
         None => println!("go        none, so its column shows -"),
     }
     machine::print();
+    for (workload, program) in &plan.left_out {
+        println!("{workload} is left out: there is no {program} here");
+    }
     let mut failures = Vec::new();
     let mut head = Vec::new();
     for workload in &plan.workloads {
@@ -76,12 +81,15 @@ impl Plan {
                 }
             }
         }
+        let left_out: Vec<_> =
+            workloads.iter().filter_map(|workload| Some((workload.name, workload.lacks()?))).collect();
+        workloads.retain(|workload| left_out.iter().all(|(name, _)| *name != workload.name));
         let peers: Vec<&Peer> = match peers {
             None => PEERS.iter().collect(),
             Some(names) => names.iter().map(|name| Peer::find(name)).collect::<Result<_, _>>()?,
         };
         let go = if peers.iter().any(|peer| peer.name == GO) { Go::build(go)? } else { None };
-        Ok(Plan { workloads, peers, workers, reps, scale, go })
+        Ok(Plan { workloads, left_out, peers, workers, reps, scale, go })
     }
 
     /// The peers that have anything of the workload's kind.
@@ -94,7 +102,14 @@ impl Plan {
 
     /// Measures one workload on all peers that have it and returns a row for each of its figures.
     fn measure(&self, workload: &'static Workload, workers: usize, failures: &mut Vec<String>) -> Vec<Row> {
-        let ops = ((workload.ops as f64 * self.scale) as u64).max(1);
+        let wanted = ((workload.ops as f64 * self.scale) as u64).max(1);
+        let ops = match workload.possible(wanted) {
+            Ok(ops) => ops,
+            Err(error) => {
+                failures.push(format!("{}: {error}", workload.name));
+                return Vec::new();
+            }
+        };
         let limit = (60.0 * self.scale.max(1.0)) as u64;
         let columns = self.columns(workload);
         let measurement =

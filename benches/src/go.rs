@@ -5,7 +5,7 @@
 //! arguments, so that a row has one definition.
 
 use crate::args::Failure;
-use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Order, RuntimeKind, Section, Waiters};
+use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Network, Order, RuntimeKind, Section, Setting, Waiters};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -64,7 +64,7 @@ impl Go {
     }
 
     /// The command that measures, as our own child would.
-    pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Command {
+    pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Result<Command, Failure> {
         let mut command = Command::new(&self.0);
         command.args([
             format!("-workers={workers}"),
@@ -73,8 +73,20 @@ impl Go {
             format!("-long-enough={}ms", LONG_ENOUGH.as_millis()),
             format!("-limit={limit}s"),
         ]);
+        if matches!(order.workload.kind, Kind::Network(_)) {
+            // It starts the load generator as our own child does, or says where it listens.
+            match order.setting {
+                Setting::Measured => {
+                    command.arg("-load").arg(std::env::current_exe()?);
+                }
+                Setting::Bare { listen } => {
+                    command.args(["-listen", &listen.to_string()]);
+                }
+            }
+            command.args(["-row", order.workload.name]);
+        }
         command.args(words);
-        command
+        Ok(command)
     }
 
     /// The command that carries out the words once, without a warm-up.
@@ -86,7 +98,10 @@ impl Go {
 
     /// Becomes the Go program, for `op`: whatever counts in this process counts there. Returns only if it failed.
     pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
-        self.measure(words, workers, order, 0).exec().into()
+        match self.measure(words, workers, order, 0) {
+            Ok(mut command) => command.exec().into(),
+            Err(error) => error,
+        }
     }
 }
 
@@ -112,8 +127,14 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             RuntimeKind::Yields => "yield".to_owned(),
             RuntimeKind::Sleep(duration) => format!("sleep {}ns", duration.as_nanos()),
             RuntimeKind::Memory => "memory".to_owned(),
-            // Nothing is outside of Go; nor is there a cell with a waker, a future in a timeout, or an echo server yet.
-            RuntimeKind::Outside | RuntimeKind::Token | RuntimeKind::Timeout | RuntimeKind::Echo => return None,
+            // Nothing is outside of Go; nor is there a cell with a waker, or a future in a timeout.
+            RuntimeKind::Outside | RuntimeKind::Token | RuntimeKind::Timeout => return None,
+        },
+        Kind::Network(kind) => match kind {
+            Network::Echo(exchange) => format!("echo {} {}", exchange.connections, exchange.message),
+            Network::Churn => "churn".to_owned(),
+            Network::Idle => "idle".to_owned(),
+            Network::Http => "http".to_owned(),
         },
         Kind::Channel(kind) => match kind {
             ChannelKind::Message(shape) => {

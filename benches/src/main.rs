@@ -17,13 +17,15 @@ mod go; // the programs in Go
 mod lock; // the mutexes behind one trait
 mod peer; // the columns, and what each of them has
 mod rt; // the runtimes behind one trait
+mod serve; // the servers behind one trait
 mod workload; // one noun per file
 
 // How it is measured.
 mod child; // one measurement in this process
 mod compare;
 mod figure; // one measured number: its name, its unit and which way is better
-mod load; // the load generator of the echo servers, the same for every runtime
+mod limits; // how many descriptors a process may have
+mod load; // the load generators of the servers, the same for every runtime
 mod meter; // the clocks and the memory of this process // all measurements, each in a child, in turns
 
 // How it is told.
@@ -36,6 +38,9 @@ mod queues;
 // On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
+// On its own: the system calls of the servers, by name.
+mod syscalls;
+
 // On its own: files.
 mod files;
 
@@ -47,7 +52,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
-       gambol-benches load <address> <requests>
+       gambol-benches load <workload> <address> <n>
+       gambol-benches syscalls [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         "compare" => compare::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
+        "syscalls" => syscalls::main(&words),
         "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),

@@ -8,8 +8,10 @@ use crate::cancel::{Cancel, ContextNode};
 use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, Mpsc, Select};
 use crate::go;
 use crate::lock::{GambolMutex, Lock, SmolMutex, TokioMutex};
+
 use crate::rt::{Gambol, Runtime, Smol, Tasks, Tokio};
-use crate::workload::{self, ChannelKind, Kind, Order};
+use crate::serve::{Compio, Epoll, OnTasks, Serve};
+use crate::workload::{self, ChannelKind, Kind, Network, Order};
 use tokio_util::sync::CancellationToken;
 
 /// The name of the peer that the others are compared with.
@@ -24,6 +26,7 @@ pub const PEERS: &[Peer] = &[
         name: OURS,
         road: |kind| {
             let tasks = runtime::<Gambol>(kind).or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
+            let tasks = tasks.or(network::<OnTasks<Gambol>>(kind));
             tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
         },
     },
@@ -32,6 +35,7 @@ pub const PEERS: &[Peer] = &[
         name: "tokio",
         road: |kind| {
             let tasks = runtime::<Tokio>(kind).or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
+            let tasks = tasks.or(network::<OnTasks<Tokio>>(kind));
             tasks.or(channels::<Mpsc>(kind)).or(select::<Mpsc>(kind))
         },
     },
@@ -39,16 +43,23 @@ pub const PEERS: &[Peer] = &[
         name: "smol",
         road: |kind| {
             let tasks = runtime::<Smol>(kind).or(lock::<SmolMutex>(kind));
+            let tasks = tasks.or(network::<OnTasks<Smol>>(kind));
             tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
         },
     },
     Peer { name: "flume", road: |kind| channels::<Flume>(kind).or(select::<Flume>(kind)) },
     Peer { name: "kanal", road: |kind| channels::<Kanal>(kind).or(select::<Kanal>(kind)) },
     Peer { name: "crossbeam", road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)) },
+    Peer { name: "compio", road: network::<Compio> },
+    // What the kernel alone costs: a limit rather than a peer.
+    Peer { name: "epoll", road: network::<Epoll> },
 ];
 
 /// gambol without the watch over stalls: what that costs. A column only when it is asked for.
-const OFF: Peer = Peer { name: "gambol-off", road: runtime::<Gambol<false>> };
+const OFF: Peer = Peer {
+    name: "gambol-off",
+    road: |kind| runtime::<Gambol<false>>(kind).or(network::<OnTasks<Gambol<false>>>(kind)),
+};
 
 /// A peer that can be chosen by name.
 pub struct Peer {
@@ -85,6 +96,11 @@ impl Peer {
 fn runtime<R: Runtime>(kind: Kind) -> Option<Road> {
     let has = matches!(kind, Kind::Runtime(_));
     has.then_some(Road::Here(|workers, order| workload::on_runtime(&R::start(workers), order)))
+}
+
+fn network<S: Serve>(kind: Kind) -> Option<Road> {
+    let has = matches!(kind, Kind::Network(kind) if S::HTTP || kind != Network::Http);
+    has.then_some(Road::Here(workload::on_network::<S>))
 }
 
 fn channels<C: Channels>(kind: Kind) -> Option<Road> {

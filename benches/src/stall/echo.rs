@@ -12,7 +12,7 @@ use super::{WARM_UP, millis};
 use crate::args::Failure;
 use crate::load::Generator;
 use crate::rt::{Listener, Runtime, Stream};
-use crate::workload::{CONNECTIONS, MESSAGE};
+use crate::workload::{CONNECTIONS, MESSAGE, SMALL};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -89,7 +89,7 @@ pub fn load(mut command: Command) -> Result<Vec<f64>, Failure> {
     let result = (|| {
         let first = lines.next().ok_or("the server ended at once")??;
         let address = first.strip_prefix(LISTENING).ok_or("the server told no address")?.trim().parse()?;
-        let mut generator = Generator::connect(address)?;
+        let mut generator = Generator::connect(address, SMALL)?;
         let mut load = Load { generator: &mut generator, requests: 0, blocked: 0 };
         load.run(WARM_UP, false)?;
         let begin = Instant::now();

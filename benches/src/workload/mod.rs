@@ -6,10 +6,10 @@
 //! kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
 mod cancel;
-mod echo;
 mod memory;
 mod message;
 mod mutex;
+mod network;
 mod outside;
 mod pingpong;
 mod ring;
@@ -25,15 +25,17 @@ use crate::args::Failure;
 use crate::cancel::Cancel;
 use crate::chan::{Channels, Select};
 use crate::figure::Figure;
+use crate::load;
 use crate::lock::Lock;
 use crate::rt::Runtime;
+use crate::serve::Serve;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use cancel::Waiters;
-pub use echo::{CONNECTIONS, MESSAGE};
 pub use message::Shape;
 pub use mutex::Section;
+pub use network::{CONNECTIONS, Exchange, MESSAGE, Network, SMALL};
 
 /// All workloads, in the order of the table's rows.
 pub const WORKLOADS: &[Workload] = &[
@@ -46,8 +48,13 @@ pub const WORKLOADS: &[Workload] = &[
     sleep::ONE_MILLI,
     sleep::ONE_AND_A_HALF_MILLIS,
     sleep::TWENTY_MILLIS,
-    echo::WORKLOAD,
     memory::WORKLOAD,
+    network::ECHO_SMALL,
+    network::ECHO_MANY,
+    network::ECHO_BULK,
+    network::CHURN,
+    network::IDLE,
+    network::HTTP,
     message::ONE_TO_ONE_AT_0,
     message::ONE_TO_ONE_AT_1,
     message::ONE_TO_ONE_AT_128,
@@ -90,6 +97,8 @@ pub struct Workload {
 pub enum Kind {
     /// A runtime.
     Runtime(RuntimeKind),
+    /// A server.
+    Network(Network),
     /// Channels.
     Channel(ChannelKind),
     /// Channels with a select over so many.
@@ -109,7 +118,6 @@ pub enum RuntimeKind {
     Token,
     Timeout,
     Sleep(Duration),
-    Echo,
     Memory,
 }
 
@@ -153,6 +161,28 @@ impl Workload {
         }
         Ok(found)
     }
+
+    /// Finds the one workload of this name.
+    pub fn one(name: &str) -> Result<&'static Workload, Failure> {
+        match Self::find(name)?[..] {
+            [workload] => Ok(workload),
+            _ => Err(format!("`{name}` means several workloads").into()),
+        }
+    }
+
+    /// How many operations there can be on this machine, of so many.
+    pub fn possible(&self, ops: u64) -> Result<u64, Failure> {
+        match self.kind {
+            Kind::Network(kind) => network::possible(kind, ops),
+            _ => Ok(ops),
+        }
+    }
+
+    /// The program that it needs and that is not here.
+    pub fn lacks(&self) -> Option<&'static str> {
+        let is_http = matches!(self.kind, Kind::Network(Network::Http));
+        (is_http && !load::wrk_is_here()).then_some("wrk")
+    }
 }
 
 /// Carries out an order for a runtime and returns the workload's figures.
@@ -167,8 +197,15 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
         RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
         RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
-        RuntimeKind::Echo => echo::run(rt, order),
         RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
+    }
+}
+
+/// Carries out an order for a server.
+pub fn on_network<S: Serve>(workers: usize, order: &Order) -> Result<Vec<f64>, Failure> {
+    match order.workload.kind {
+        Kind::Network(kind) => network::run::<S>(kind, workers, order),
+        _ => Err(order.misdirected("server")),
     }
 }
 
@@ -215,8 +252,9 @@ pub fn on_cancel<C: Cancel>(rt: &C::Runtime, order: &Order) -> Result<Vec<f64>, 
 impl Order {
     /// Whether a tenth of the operations comes before.
     pub fn is_warmed_up(&self) -> bool {
-        // The tasks of `memory` would still be there.
-        self.setting == Setting::Measured && !matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory))
+        // The tasks of `memory` would still be there; servers are warmed up by their load.
+        let warms_itself = matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Memory) | Kind::Network(_));
+        self.setting == Setting::Measured && !warms_itself
     }
 
     /// What to say if an order came to somebody who cannot carry it out.
