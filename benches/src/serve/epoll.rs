@@ -3,8 +3,8 @@
 //! Per request one read, one write and a share of an `epoll_wait`; a read that was not filled has emptied the socket, so it is not
 //! repeated to hear `EAGAIN`. No allocation but the buffer that each connection has. A connection belongs to one thread for life.
 //!
-//! Of a connection that comes and goes the request is often there when it is accepted: it is read at once, and only if there
-//! is none does the connection enter the epoll. The end of a descriptor takes it out again without a call.
+//! Of connections that come and go all that are there are accepted before the first is read, so that most of them have their
+//! requests by then. Only where there is none does the connection enter the epoll. The end of a descriptor takes it out again without a call.
 //!
 //! Connections that last are put into the epolls, and into the tables beside them, by the thread that accepts; the lock of such a
 //! table is taken once for each wait, by nobody else from then on.
@@ -119,6 +119,7 @@ impl Loop {
     /// Goes round until it fails.
     fn turn(&self, listener: Option<&TcpListener>) -> io::Error {
         let mut events = Vec::with_capacity(EVENTS);
+        let mut fresh = Vec::new();
         loop {
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
@@ -129,7 +130,7 @@ impl Loop {
             for event in &events {
                 match ({ event.data }.u64(), listener) {
                     (LISTENER, Some(listener)) => {
-                        if let Err(error) = self.accept(listener, &mut connections) {
+                        if let Err(error) = self.accept(listener, &mut fresh) {
                             return error;
                         }
                     }
@@ -145,11 +146,24 @@ impl Loop {
                     }
                 }
             }
+            for mut connection in fresh.drain(..) {
+                match self.step(&mut connection, false) {
+                    Step::Ended(result) => {
+                        drop(connection);
+                        self.tally.ended(result);
+                    }
+                    Step::Waits => {
+                        if let Err(error) = self.watch(&mut connections, connection) {
+                            return error;
+                        }
+                    }
+                }
+            }
         }
     }
 
     /// Takes all connections that have come.
-    fn accept(&self, listener: &TcpListener, connections: &mut Slab<Connection>) -> io::Result<()> {
+    fn accept(&self, listener: &TcpListener, fresh: &mut Vec<Connection>) -> io::Result<()> {
         let Service::Once { message } = self.service else {
             return Ok(());
         };
@@ -160,14 +174,7 @@ impl Loop {
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            let mut connection = Connection::new(socket, message)?;
-            match self.step(&mut connection, false) {
-                Step::Ended(result) => {
-                    drop(connection);
-                    self.tally.ended(result);
-                }
-                Step::Waits => self.watch(connections, connection)?,
-            }
+            fresh.push(Connection::new(socket, message)?);
         }
     }
 
