@@ -23,6 +23,10 @@ func main() {
 	ops := flag.Uint64("ops", 1, "operations to measure")
 	warmUp := flag.Bool("warm-up", false, "whether a tenth of them comes before")
 	longEnough := flag.Duration("long-enough", time.Second, "what a measurement of equal operations is shortened to, when warmed up")
+	var around surrounding
+	flag.StringVar(&around.row, "row", "", "a server: the row's name")
+	flag.StringVar(&around.load, "load", "", "a server: the program that is the load generator; without it somebody else starts one")
+	flag.StringVar(&around.listen, "listen", "127.0.0.1:0", "a server: where to listen")
 	limit := flag.Duration("limit", 0, "when to give up; 0 is never")
 	flag.Parse()
 
@@ -30,7 +34,7 @@ func main() {
 	if *limit > 0 {
 		time.AfterFunc(*limit, func() { fail(fmt.Errorf("did not end within %v", *limit)) })
 	}
-	run, canShorten, err := find(flag.Args())
+	run, canShorten, err := find(flag.Args(), around)
 	if err != nil {
 		fail(err)
 	}
@@ -60,7 +64,7 @@ func main() {
 }
 
 // find returns the workload that the words name, and whether it may be shortened for whoever is slow.
-func find(words []string) (run workload, canShorten bool, err error) {
+func find(words []string, around surrounding) (run workload, canShorten bool, err error) {
 	if len(words) == 0 {
 		return nil, false, fmt.Errorf("the workload is missing")
 	}
@@ -95,6 +99,9 @@ func find(words []string) (run workload, canShorten bool, err error) {
 		return sleep(duration), false, err
 	case name == "stall" && len(rest) == 1:
 		return stall(rest[0]), false, nil
+	case name == "echo", name == "churn", name == "idle", name == "http":
+		run, err := network(around, words)
+		return run, false, err
 	case name == "memory":
 		return memory, false, nil
 	case name == "chain":

@@ -56,7 +56,7 @@ impl Measurement<'_> {
     fn command(&self) -> Result<Command, Failure> {
         if let (Some(Road::Go(words)), Some(go)) = ((self.peer.road)(self.workload.kind), self.go) {
             let order = Order { workload: self.workload, ops: self.ops, setting: Setting::Measured };
-            return Ok(go.measure(&words, self.workers, &order, self.limit));
+            return go.measure(&words, self.workers, &order, self.limit);
         }
         let mut command = Command::new(std::env::current_exe()?);
         command.args([MEASURE, self.workload.name, self.peer.name]);
@@ -97,7 +97,7 @@ pub fn ended_badly(status: ExitStatus, told: &str) -> Failure {
 /// `measure <workload> <peer> <workers> <ops> <limit>`
 pub fn measure(words: &[String]) -> Result<(), Failure> {
     let mut args = Args::new(words);
-    let workload = one(&args.word::<String>("the workload")?)?;
+    let workload = Workload::one(&args.word::<String>("the workload")?)?;
     let peer = Peer::find(&args.word::<String>("the peer")?)?;
     let workers = args.word("the number of workers")?;
     let ops = args.word("the number of operations")?;
@@ -125,9 +125,9 @@ pub fn op(words: &[String]) -> Result<(), Failure> {
     let workers = args.option("--workers")?.unwrap_or(1);
     let listen = args.option("--listen")?.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let go: Option<PathBuf> = args.option("--go")?;
-    let workload = one(&args.word::<String>("the workload")?)?;
+    let workload = Workload::one(&args.word::<String>("the workload")?)?;
     let peer = Peer::find(&args.word::<String>("the peer")?)?;
-    let ops = args.word("the number of operations")?;
+    let ops = workload.possible(args.word("the number of operations")?)?;
     args.finish()?;
 
     let order = Order { workload, ops, setting: Setting::Bare { listen } };
@@ -143,16 +143,6 @@ pub fn op(words: &[String]) -> Result<(), Failure> {
 
 fn absent(peer: &Peer, workload: &Workload) -> Failure {
     format!("{} has no {}", peer.name, workload.name).into()
-}
-
-fn one(name: &str) -> Result<&'static Workload, Failure> {
-    let found = Workload::find(name)?;
-    let exact = found.iter().copied().find(|workload| workload.name == name);
-    match (exact, &found[..]) {
-        // A family may have the name of one of its members.
-        (Some(workload), _) | (None, &[workload]) => Ok(workload),
-        _ => Err(format!("`{name}` means several workloads").into()),
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 
 struct Plan {
     workloads: Vec<&'static Workload>,
+    /// Workloads that cannot be measured, and the programs that they need.
+    left_out: Vec<(&'static str, &'static str)>,
     peers: Vec<&'static Peer>,
     workers: Vec<usize>,
     reps: usize,
@@ -39,6 +41,9 @@ pub fn main(words: &[String]) -> Result<(), Failure> {
     println!("command     {}\n", results.run.command);
     // What cannot be written is to be known before the hours.
     plan.save(&results)?;
+    for (workload, program) in &plan.left_out {
+        println!("{workload} is left out: there is no {program} here");
+    }
     let (measurements, seconds) = plan.size();
     let mut progress = Progress::start(measurements, seconds);
     let mut failures = Vec::new();
@@ -98,12 +103,15 @@ impl Plan {
             let unwanted = Workload::find(&name)?;
             workloads.retain(|workload| unwanted.iter().all(|unwanted| unwanted.name != workload.name));
         }
+        let left_out: Vec<_> =
+            workloads.iter().filter_map(|workload| Some((workload.name, workload.lacks()?))).collect();
+        workloads.retain(|workload| left_out.iter().all(|(name, _)| *name != workload.name));
         let peers: Vec<&Peer> = match peers {
             None => PEERS.iter().collect(),
             Some(names) => names.iter().map(|name| Peer::find(name)).collect::<Result<_, _>>()?,
         };
         let go = if peers.iter().any(|peer| peer.name == GO) { Go::build(go)? } else { None };
-        Ok(Plan { workloads, peers, workers, reps, scale, go, out })
+        Ok(Plan { workloads, left_out, peers, workers, reps, scale, go, out })
     }
 
     /// What the results say of the run, which begins.
@@ -131,8 +139,15 @@ impl Plan {
         self.peers.iter().copied().filter(has_any).collect()
     }
 
+    /// The operations of one measurement.
+    fn wanted(&self, workload: &Workload) -> u64 {
+        ((workload.ops as f64 * self.scale) as u64).max(1)
+    }
+
     fn measurement(&self, workload: &'static Workload, workers: usize, peer: &'static Peer) -> Measurement<'_> {
-        let ops = ((workload.ops as f64 * self.scale) as u64).max(1);
+        let wanted = self.wanted(workload);
+        // As many as there can be; `measure` refuses where these are too few.
+        let ops = workload.possible(wanted).unwrap_or(wanted);
         // Where every task that blocks keeps a worker, `stall-threads` takes a minute with one.
         let limit = (120.0 * self.scale.max(1.0)) as u64;
         Measurement { workload, peer, workers, ops, limit, go: self.go.as_ref().map(|(go, _)| go) }
@@ -159,6 +174,10 @@ impl Plan {
         progress: &mut Progress,
         failures: &mut Vec<String>,
     ) -> Vec<Row> {
+        if let Err(error) = workload.possible(self.wanted(workload)) {
+            failures.push(format!("{}: {error}", workload.name));
+            return Vec::new();
+        }
         let columns = self.columns(workload);
         let measurement = |peer| self.measurement(workload, workers, peer);
         let possible: Vec<_> = columns.iter().map(|&peer| measurement(peer).is_possible()).collect();

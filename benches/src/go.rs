@@ -5,7 +5,9 @@
 //! arguments, so that a row has one definition.
 
 use crate::args::Failure;
-use crate::workload::{ChannelKind, Kind, LONG_ENOUGH, Leaf, Order, RuntimeKind, Section, Stall, Trouble, Waiters};
+use crate::workload::{
+    ChannelKind, Kind, LONG_ENOUGH, Leaf, Network, Order, RuntimeKind, Section, Setting, Stall, Trouble, Waiters,
+};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -64,7 +66,7 @@ impl Go {
     }
 
     /// The command that measures, as our own child would.
-    pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Command {
+    pub fn measure(&self, words: &[String], workers: usize, order: &Order, limit: u64) -> Result<Command, Failure> {
         let mut command = Command::new(&self.0);
         command.args([
             format!("-workers={workers}"),
@@ -73,13 +75,28 @@ impl Go {
             format!("-long-enough={}ms", LONG_ENOUGH.as_millis()),
             format!("-limit={limit}s"),
         ]);
+        if matches!(order.workload.kind, Kind::Network(_)) {
+            // It starts the load generator as our own child does, or says where it listens.
+            match order.setting {
+                Setting::Measured => {
+                    command.arg("-load").arg(std::env::current_exe()?);
+                }
+                Setting::Bare { listen } => {
+                    command.args(["-listen", &listen.to_string()]);
+                }
+            }
+            command.args(["-row", order.workload.name]);
+        }
         command.args(words);
-        command
+        Ok(command)
     }
 
     /// Becomes the Go program, for `op`: whatever counts in this process counts there. Returns only if it failed.
     pub fn become_it(&self, words: &[String], workers: usize, order: &Order) -> Failure {
-        self.measure(words, workers, order, 0).exec().into()
+        match self.measure(words, workers, order, 0) {
+            Ok(mut command) => command.exec().into(),
+            Err(error) => error,
+        }
     }
 }
 
@@ -114,8 +131,14 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             RuntimeKind::IdleTick => "tick".to_owned(),
             RuntimeKind::Idle => "idle".to_owned(),
             // Nothing is outside of Go, and there is no cell with a waker: a goroutine that waits for another does so at a
-            // channel, which is `pingpong`. There is no echo server yet.
-            RuntimeKind::Outside | RuntimeKind::ForeignWake | RuntimeKind::Token | RuntimeKind::Echo => return None,
+            // channel, which is `pingpong`.
+            RuntimeKind::Outside | RuntimeKind::ForeignWake | RuntimeKind::Token => return None,
+        },
+        Kind::Network(kind) => match kind {
+            Network::Echo(exchange) => format!("echo {} {}", exchange.connections, exchange.message),
+            Network::Churn => "churn".to_owned(),
+            Network::Idle => "idle".to_owned(),
+            Network::Http => "http".to_owned(),
         },
         Kind::Channel(kind) => match kind {
             ChannelKind::Message(shape) => {

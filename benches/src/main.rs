@@ -18,6 +18,7 @@ mod go; // the programs in Go
 mod lock; // the mutexes behind one trait
 mod peer; // the columns, and what each of them has
 mod rt; // the runtimes behind one trait
+mod serve; // the servers behind one trait
 mod work; // what a task computes
 mod workload; // one noun per file
 
@@ -25,7 +26,8 @@ mod workload; // one noun per file
 mod child; // one measurement in this process
 mod compare; // all measurements, each in a child, in turns
 mod figure; // one measured number: its name, its unit and which way is better
-mod load; // the load generator of the echo servers, the same for every runtime
+mod limits; // how many descriptors a process may have
+mod load; // the load generators of the servers, the same for every runtime
 mod meter; // the clocks and the memory of this process
 
 // How it is told.
@@ -42,6 +44,9 @@ mod queues;
 // On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
+// On its own: the system calls of the servers, by name.
+mod syscalls;
+
 // On its own: files.
 mod files;
 
@@ -52,7 +57,8 @@ usage: gambol-benches compare [--only a,b] [--except a,b] [--peers a,b] [--worke
                               [--go path] [--out results.json]
        gambol-benches report <results.json>... [--markdown] [--out path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
-       gambol-benches load <address> <requests>
+       gambol-benches load <workload> <address> <n>
+       gambol-benches syscalls [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         "report" => report::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
+        "syscalls" => syscalls::main(&words),
         "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),

@@ -9,7 +9,8 @@ use crate::chan::{AsyncChannel, Chan, Channels, Crossbeam, Flume, Kanal, MayMpmc
 use crate::go;
 use crate::lock::{GambolMutex, Lock, MayMutex, SmolMutex, TokioMutex};
 use crate::rt::{Gambol, May, Plain, Runtime, Scheduler, Smol, Tasks, Tokio};
-use crate::workload::{self, ChannelKind, Kind, Order, RuntimeKind};
+use crate::serve::{Compio, Epoll, OnTasks, Serve};
+use crate::workload::{self, ChannelKind, Kind, Network, Order, RuntimeKind};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ pub const PEERS: &[Peer] = &[
         road: |kind| {
             let tasks = stalled::<Gambol>(kind).or(runtime::<Gambol>(kind));
             let tasks = tasks.or(lock::<GambolMutex>(kind)).or(cancel::<ContextNode>(kind));
+            let tasks = tasks.or(network::<OnTasks<Gambol>>(kind));
             tasks.or(channels::<Chan>(kind)).or(select::<Chan>(kind))
         },
     },
@@ -37,6 +39,7 @@ pub const PEERS: &[Peer] = &[
         road: |kind| {
             let tasks = stalled::<Tokio>(kind).or(runtime::<Tokio>(kind));
             let tasks = tasks.or(lock::<TokioMutex>(kind)).or(cancel::<CancellationToken>(kind));
+            let tasks = tasks.or(network::<OnTasks<Tokio>>(kind));
             tasks.or(channels::<Mpsc>(kind)).or(select::<Mpsc>(kind))
         },
     },
@@ -45,6 +48,7 @@ pub const PEERS: &[Peer] = &[
         rank: Rank::Peer,
         road: |kind| {
             let tasks = stalled::<Smol>(kind).or(runtime::<Smol>(kind)).or(lock::<SmolMutex>(kind));
+            let tasks = tasks.or(network::<OnTasks<Smol>>(kind));
             tasks.or(channels::<AsyncChannel>(kind)).or(select::<AsyncChannel>(kind))
         },
     },
@@ -68,13 +72,18 @@ pub const PEERS: &[Peer] = &[
         rank: Rank::Peer,
         road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)),
     },
+    Peer { name: "compio", rank: Rank::Peer, road: network::<Compio> },
+    // What the kernel alone costs.
+    Peer { name: "epoll", rank: Rank::Limit, road: network::<Epoll> },
 ];
 
 /// gambol without the watch over stalls: what that costs. A column only when it is asked for.
 const OFF: Peer = Peer {
     name: "gambol-off",
     rank: Rank::Variant,
-    road: |kind| stalled::<Gambol<false>>(kind).or(runtime::<Gambol<false>>(kind)),
+    road: |kind| {
+        stalled::<Gambol<false>>(kind).or(runtime::<Gambol<false>>(kind)).or(network::<OnTasks<Gambol<false>>>(kind))
+    },
 };
 
 /// A peer that can be chosen by name.
@@ -149,6 +158,11 @@ fn scheduler<S: Scheduler>(kind: Kind) -> Option<Road> {
             | RuntimeKind::IdleTick
     );
     has.then_some(Road::Here(|workers, order| workload::on_scheduler(&S::start(workers), order)))
+}
+
+fn network<S: Serve>(kind: Kind) -> Option<Road> {
+    let has = matches!(kind, Kind::Network(kind) if S::HTTP || kind != Network::Http);
+    has.then_some(Road::Here(workload::on_network::<S>))
 }
 
 fn channels<C: Channels>(kind: Kind) -> Option<Road> {

@@ -19,14 +19,17 @@ fn every_workload_does_its_work_on_every_peer() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
     assert!(!table.contains("failed"), "{table}");
-    let tasks = ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "echo", "memory"];
+    let tasks = ["spawn", "outside", "yield", "token", "timeout", "sleep-50us", "memory"];
     let shapes = ["chain link", "fork-join-empty", "fork-join-work", "uneven"];
     let rest = ["foreign-wake in wake", "timers-fired early", "idle-tick switches", "idle switches", "memory end"];
     let channels = ["message-4:4-unbounded", "pingpong-0", "ring", "sieve-0", "sieve-1", "select-8"];
     let others = ["mutex-short", "mutex-held", "cancel-tree", "cancel-waiters"];
-    for row in tasks.iter().chain(&shapes).chain(&rest).chain(&channels).chain(&others) {
+    let network = ["echo-small", "echo-many", "echo-bulk", "churn", "idle-connections"];
+    let all = [&tasks[..], &shapes, &rest, &channels, &others, &network].concat();
+    for row in all {
         assert!(table.contains(&format!("\n{row} ")), "no {row} in {table}");
     }
+    assert_ne!(table.contains("\nhttp "), table.contains("\nhttp is left out"), "{table}");
 }
 
 #[test]
@@ -109,6 +112,10 @@ fn what_is_not_understood_is_refused() {
         &["compare", "--only", "nothing"],
         &["compare", "--workers", "0"],
         &["op", "sleep", "tokio", "1"],
+        &["op", "echo", "tokio", "1"],
+        &["op", "http", "epoll", "1"],
+        &["load", "spawn", "127.0.0.1:1", "1"],
+        &["syscalls", "--only", "http"],
         &["op", "spawn", "tokio"],
         &["op", "spawn", "kanal", "1"],
         &["op", "message-4:4-1", "tokio", "1"],
@@ -144,12 +151,38 @@ fn op_carries_out_what_belongs_to_channels() {
 }
 
 #[test]
-fn an_echo_server_of_op_is_loaded_from_elsewhere() {
-    let mut server = program().args(["op", "echo", "tokio", "100"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut hint = String::new();
-    BufReader::new(server.stderr.take().unwrap()).read_line(&mut hint).unwrap();
-    let address = hint.split_whitespace().rev().nth(1).unwrap();
-    let load = program().args(["load", address, "100"]).output().unwrap();
-    assert!(load.status.success());
-    assert!(server.wait().unwrap().success());
+fn a_server_of_op_is_loaded_from_elsewhere() {
+    for row in ["echo-small", "echo-many", "echo-bulk", "churn", "idle-connections"] {
+        for peer in ["gambol", "gambol-off", "tokio", "smol", "compio", "epoll"] {
+            let words = ["op", row, peer, "100", "--workers", "2"];
+            let mut server = program().args(words).stderr(Stdio::piped()).spawn().unwrap();
+            let mut hint = String::new();
+            BufReader::new(server.stderr.take().unwrap()).read_line(&mut hint).unwrap();
+            let address = hint.split_whitespace().rev().nth(1).unwrap();
+            let load = program().args(["load", row, address, "100"]).output().unwrap();
+            assert!(load.status.success(), "{words:?}: {}", String::from_utf8_lossy(&load.stderr));
+            assert!(server.wait().unwrap().success(), "{words:?}");
+        }
+    }
+}
+
+/// Either tool may be missing, and tracing be forbidden; then it says so.
+#[test]
+fn system_calls_are_counted_where_a_tool_for_it_is() {
+    let words = ["syscalls", "--peers", "tokio,epoll", "--workers", "1", "--reps", "1", "--scale", "0.01"];
+    let output = program().args(words).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        assert!(told.contains("neither perf"), "{told}");
+        return;
+    }
+    let table = String::from_utf8(output.stdout).unwrap();
+    let all_of = |head: &str| -> Vec<f64> {
+        let mut lines = table.lines().skip_while(|line| !line.starts_with(head));
+        let all = lines.find_map(|line| line.trim().strip_prefix("all ")).expect(&table);
+        all.split_whitespace().map(|cell| cell.parse().unwrap()).collect()
+    };
+    // What a request and a connection cost at least: read and write; accept, read, write and close.
+    assert!(all_of("echo-small, 1").iter().all(|&calls| calls > 1.9), "{table}");
+    assert!(all_of("churn, 1").iter().all(|&calls| calls > 3.9), "{table}");
 }

@@ -57,6 +57,10 @@ impl<T: AsDescriptor> Io<T> {
     ///
     /// In the child of a fork, whose poller is the parent's.
     pub fn new(io: T) -> io::Result<Io<T>> {
+        Io::register(io, false)
+    }
+
+    fn register(io: T, later: bool) -> io::Result<Io<T>> {
         fork::check();
         let core = runtime::current();
         let poller = core.driver.poller(core)?;
@@ -66,7 +70,7 @@ impl<T: AsDescriptor> Io<T> {
         // through `get_mut`, or whose `T` closes it by itself, breaks that; then the number may stand for another file. That
         // costs events, never memory: the kernel is given a number and a key and no pointer, and the key is looked up in the
         // poller's table, which owns the sources. `deregister` mostly notices the exchange, and tells when it does not.
-        let source = unsafe { poller.register(descriptor) }?;
+        let source = unsafe { if later { poller.register_later(descriptor) } else { poller.register(descriptor) } }?;
         Ok(Io { io: ManuallyDrop::new(io), registered, source, poller })
     }
 
@@ -80,6 +84,21 @@ impl<T: AsDescriptor> Io<T> {
         let io = Io::new(io)?;
         io.assume_ready(Direction::Write);
         Ok(io)
+    }
+
+    /// As [`new`](Self::new) for a connection: the first read and the first write are tried without waiting to be told, and the kernel
+    /// is asked to watch it only when one of them has to wait. One that was accepted, answered and closed may never come to that,
+    /// and is spared two system calls; one whose request is late costs a futile read.
+    ///
+    /// # Errors
+    ///
+    /// "The runtime is gone". Those of the operating system come from the operation that has to wait.
+    ///
+    /// # Panics
+    ///
+    /// As for `new`.
+    pub fn new_connected(io: T) -> io::Result<Io<T>> {
+        Io::register(io, true)
     }
 
     /// Takes the direction for ready until an operation shows otherwise: the next one is tried without waiting to be told so.
@@ -224,7 +243,11 @@ impl<T: AsDescriptor> Io<T> {
     /// "The runtime is gone".
     pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction, reason: Reason) -> Poll<io::Result<()>> {
         let spent = ready!(budget::spend(cx));
-        match self.source.poll_ready(direction, cx.waker()) {
+        // A connection can be written to until a write says otherwise; but that it can be read from is to be news.
+        if direction == Direction::Read {
+            self.source.distrust(direction);
+        }
+        match self.poller.poll_ready(&self.source, direction, cx.waker()) {
             Poll::Ready(ready) => Poll::Ready(ready.map(|_| ())),
             Poll::Pending => {
                 spent.refund();
@@ -247,7 +270,7 @@ fn poll<R>(
 ) -> Poll<io::Result<R>> {
     let spent = ready!(budget::spend(cx));
     loop {
-        let ready = match source.poll_ready(direction, cx.waker()) {
+        let ready = match poller.poll_ready(source, direction, cx.waker()) {
             Poll::Ready(ready) => ready?,
             Poll::Pending => {
                 spent.refund();

@@ -1,4 +1,5 @@
-//! The road on Linux: one system call to wait, to the nanosecond; one to wake up a waiter; two in the life of a descriptor.
+//! The road on Linux: one system call to wait, to the nanosecond; one to wake up a waiter; at most two in the life of a
+//! descriptor.
 //!
 //! - `polling` makes the epoll descriptor and is not asked again. Its `wait` makes five system calls, its wake-up is one-shot
 //!   and has to be armed anew each time, and it does not ask for RDHUP.
@@ -53,6 +54,9 @@ pub(crate) struct Road {
     timer: OnceLock<Option<Timer>>,
     missing: Missing,
 }
+
+/// Whether a descriptor may be added when the first one has to wait: adding reports what is ready then.
+pub(crate) const CAN_ADD_LATER: bool = true;
 
 /// What is remembered per descriptor: nothing, since it is armed for good.
 pub(crate) struct Arm(());
@@ -119,6 +123,16 @@ impl Road {
             | epoll::EventFlags::ET;
         let key = epoll::EventData::new_u64(source.key());
         Ok(epoll::add(&self.set, descriptor, key, flags)?)
+    }
+
+    /// Adds a dormant source, which is not retired. Called under its lock.
+    pub(crate) fn add_later(&self, source: &Source) -> io::Result<()> {
+        // SAFETY: The descriptor is open while it is borrowed here. Whoever called `Poller::register_later` has promised that it
+        // stays so until the source is deregistered; that retires the source under the lock that we are called under, and it is
+        // not retired.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(source.descriptor()) };
+        // SAFETY: The same promise.
+        unsafe { self.add(source, descriptor) }
     }
 
     pub(crate) fn delete(&self, _: &Source, descriptor: Descriptor<'_>) -> io::Result<()> {

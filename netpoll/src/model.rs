@@ -1,16 +1,32 @@
 //! What the loom models need to see, and nobody else: a source without a kernel, and the latch. Compiled under
 //! `gambol_loom` only.
 
-use std::task::Waker;
+use std::io;
+use std::task::{Poll, Waker};
 
 use crate::latch;
 use crate::platform::road;
-use crate::readiness::{Occurrence, Retirement};
+use crate::readiness::{Direction, Occurrence, Ready, Retirement};
 use crate::source::Source;
 
 /// A source that no kernel knows.
 pub fn source() -> Source {
     Source::new(0, crate::platform::RawDescriptor::default(), road::Arm::detached())
+}
+
+/// A source that no kernel knows and that is to be watched later.
+pub fn dormant() -> Source {
+    Source::dormant(0, crate::platform::RawDescriptor::default(), road::Arm::detached())
+}
+
+/// What `Poller::poll_ready` does; `watch` stands for the kernel.
+pub fn poll_ready(
+    source: &Source,
+    direction: Direction,
+    waker: &Waker,
+    watch: impl Fn() -> io::Result<()>,
+) -> Poll<io::Result<Ready>> {
+    source.poll_ready_or_rouse(direction, waker, |_| watch())
 }
 
 /// Delivers an event: readable, with the end if `closed`.

@@ -3,8 +3,11 @@
 //! To register: 1. put the source into the table; 2. tell the kernel. In that order, since the kernel may report at once, and an
 //! edge that finds no source is lost.
 //!
+//! To register later: the table now; the kernel when the first one has to wait, under the source's lock (`readiness.rs`). A connection
+//! that is answered and closed without a wait costs no system call here at all.
+//!
 //! To deregister: 1. take the source out of the table, so that what is still on its way finds nothing; 2. retire it, which
-//! hands its waiters back and lets nobody enrol; 3. tell the kernel.
+//! hands its waiters back and lets nobody enrol; 3. tell the kernel, if it knows.
 //!
 //! To close: shut the table, take everything out of it, retire every source. The kernel keeps its registrations until the
 //! descriptors are deregistered or the poller is dropped; nobody listens to them.
@@ -14,11 +17,11 @@
 
 use std::fmt;
 use std::io;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::platform::{Descriptor, raw, road};
-use crate::readiness::Retirement;
+use crate::platform::{Descriptor, RawDescriptor, raw, road};
+use crate::readiness::{Direction, Ready, Retirement};
 use crate::source::{Enrolment, Gone, Source};
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError};
 use crate::table::Table;
@@ -80,22 +83,63 @@ impl Poller {
     /// and if a duplicate was left, the kernel keeps the registration, which nobody can remove any more, until the
     /// duplicate is closed.
     pub unsafe fn register(&self, descriptor: Descriptor<'_>) -> io::Result<Arc<Source>> {
-        let arm = self.road.arm(descriptor);
-        let inserted = {
-            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            let inserted = table.insert(|key| Arc::new(Source::new(key, raw(descriptor), arm)));
-            self.publish(&table);
-            inserted
-        };
-        let Some((key, source)) = inserted else {
-            return Err(Gone::error());
-        };
+        let source = self.insert(descriptor, Source::new)?;
         // SAFETY: The caller's promise is passed on as it is.
         if let Err(error) = unsafe { self.road.add(&source, descriptor) } {
-            drop(self.forget(key));
+            drop(self.forget(source.key()));
             return Err(error);
         }
         Ok(source)
+    }
+
+    /// As [`register`](Poller::register) for a descriptor that may well be used up before anybody has to wait for it, such as
+    /// an accepted connection: both directions count as ready until a call says otherwise, and only then the kernel is asked to
+    /// watch it, by [`poll_ready`](Poller::poll_ready). Where that gains nothing it is registered at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`] after [`close`](Poller::close). Those of the kernel may come now or from `poll_ready`.
+    ///
+    /// # Safety
+    ///
+    /// As for `register`.
+    pub unsafe fn register_later(&self, descriptor: Descriptor<'_>) -> io::Result<Arc<Source>> {
+        if road::CAN_ADD_LATER {
+            return self.insert(descriptor, Source::dormant);
+        }
+        // SAFETY: The caller's promise is passed on as it is.
+        let source = unsafe { self.register(descriptor) }?;
+        source.assume_ready(Direction::Read);
+        source.assume_ready(Direction::Write);
+        Ok(source)
+    }
+
+    /// As [`Source::poll_ready`] for a source of this poller, however it was registered.
+    ///
+    /// # Errors
+    ///
+    /// As there, and the kernel's, if it refuses to watch the descriptor; it is asked again at the next time.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    #[inline]
+    pub fn poll_ready(&self, source: &Source, direction: Direction, waker: &Waker) -> Poll<io::Result<Ready>> {
+        source.poll_ready_or_rouse(direction, waker, |source| self.road.add_later(source))
+    }
+
+    /// Puts a source into the table.
+    fn insert(
+        &self,
+        descriptor: Descriptor<'_>,
+        make: fn(u64, RawDescriptor, road::Arm) -> Source,
+    ) -> io::Result<Arc<Source>> {
+        let arm = self.road.arm(descriptor);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let inserted = table.insert(|key| Arc::new(make(key, raw(descriptor), arm)));
+        self.publish(&table);
+        drop(table);
+        inserted.map(|(_, source)| source).ok_or_else(Gone::error)
     }
 
     /// Removes a descriptor and appends the wakers of all who wait on it to `ready`: when they look again, they get an
@@ -112,6 +156,9 @@ impl Poller {
             return Err(io::ErrorKind::NotFound.into());
         }
         drop(kept);
+        if source.is_dormant() {
+            return Ok(());
+        }
         self.road.delete(source, descriptor)
     }
 

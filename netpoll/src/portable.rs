@@ -37,6 +37,10 @@ use crate::readiness::{Direction, Occurrence};
 use crate::source::{Source, Waiting};
 use crate::sync::{Arc, Mutex, PoisonError};
 
+/// Whether a descriptor may be added when the first one has to wait. Here a number that another source has is refused, which
+/// whoever registers it is to learn at once.
+pub(crate) const CAN_ADD_LATER: bool = false;
+
 pub(crate) struct Road {
     set: Arc<Set>,
     /// In front of `polling`'s own flag, which a notifier that finds it set only reads: it hands nothing over.
@@ -92,6 +96,11 @@ impl Road {
         let key = source.key() as usize;
         let interest = if self.set.edge { Event::all(key) } else { Event::none(key) };
         source.with_arm(|arm, _| arm.0.as_mut().map_or(Ok(()), |registration| registration.add(interest)))
+    }
+
+    /// Nothing is dormant here.
+    pub(crate) fn add_later(&self, _: &Source) -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) fn delete(&self, source: &Source, _: Descriptor<'_>) -> io::Result<()> {

@@ -6,8 +6,8 @@
 //!
 //! | bit | set by | cleared by | never |
 //! | --- | --- | --- | --- |
-//! | `READ` | a delivery, `assume` | `clear`, `would_block` | absent while `READ_CLOSED` stands |
-//! | `WRITE` | a delivery, `assume` | `clear`, `would_block` | absent while `WRITE_CLOSED` stands |
+//! | `READ` | a delivery, `assume`, birth if dormant | `clear`, `would_block`, `distrust` | absent while `READ_CLOSED` stands |
+//! | `WRITE` | a delivery, `assume`, birth if dormant | `clear`, `would_block`, `distrust` | absent while `WRITE_CLOSED` stands |
 //! | `READ_CLOSED` | a delivery: the peer will send no more, or an urgent byte parts the data | `would_block` of the reader | without `READ` |
 //! | `WRITE_CLOSED` | a delivery: hung up | `would_block` of the writer | without `WRITE` |
 //! | `ERROR` | a delivery | `clear` and `would_block` of either direction | it decides nothing, it informs |
@@ -15,9 +15,15 @@
 //! | `WRITE_WAITERS` | `enrol` | a delivery that sets `WRITE`, `vacate`, `retire` | with `WRITE`, `DEREGISTERED` or `GONE` |
 //! | `DEREGISTERED` | `retire` | nobody | with a waiter |
 //! | `GONE` | `retire` | nobody | with a waiter |
+//! | `DORMANT` | birth, of a source that the kernel does not watch yet | `rouse` | with a waiter |
 //! | the rest: generation | a delivery adds one, and wraps | nobody | |
 //!
-//! The two waiter bits change only under the source's lock, and when that lock is free they say exactly whether the list of
+//! A dormant source is born ready in both directions, since nobody will tell: whoever uses it finds out by trying; who wants to wait
+//! without trying takes that back before (`distrust`). The first who has
+//! to wait has the kernel watch it, under the source's lock and before anybody enrols. The kernel then reports what is
+//! ready at that moment, so nothing that came before is lost.
+//!
+//! The two waiter bits and `DORMANT` change only under the source's lock, and when that lock is free the former say exactly whether the list of
 //! that direction is occupied. All other bits change without it.
 //!
 //! # The protocol
@@ -84,9 +90,10 @@ const READ_WAITERS: usize = 1 << 5;
 const WRITE_WAITERS: usize = 1 << 6;
 const DEREGISTERED: usize = 1 << 7;
 const GONE: usize = 1 << 8;
-/// The generation takes the rest of the word: 55 bits, or 23 where words are short. There, a thread would have to stand still
-/// between a system call and its `clear` for exactly a multiple of eight million events of one descriptor to be misled.
-const ONE_GENERATION: usize = 1 << 9;
+const DORMANT: usize = 1 << 9;
+/// The generation takes the rest of the word: 54 bits, or 22 where words are short. There, a thread would have to stand still
+/// between a system call and its `clear` for exactly a multiple of four million events of one descriptor to be misled.
+const ONE_GENERATION: usize = 1 << 10;
 const GENERATION: usize = !(ONE_GENERATION - 1);
 
 const RETIRED: usize = DEREGISTERED | GONE;
@@ -261,6 +268,44 @@ impl Word {
         Word(AtomicUsize::new(0))
     }
 
+    /// Of a source that the kernel does not watch yet.
+    pub(crate) fn dormant() -> Word {
+        Word(AtomicUsize::new(DORMANT | READ | WRITE))
+    }
+
+    /// Whether the kernel does not watch it. The caller holds the lock, or nobody can take it any more.
+    pub(crate) fn is_dormant(&self) -> bool {
+        // Relaxed: changed under the lock.
+        self.0.load(Ordering::Relaxed) & DORMANT != 0
+    }
+
+    /// The kernel watches it from now on. The caller holds the lock.
+    pub(crate) fn rouse(&self) {
+        // Relaxed: whoever needs to know takes the lock.
+        self.0.fetch_and(!DORMANT, Ordering::Relaxed);
+    }
+
+    /// Takes back that a dormant source was born ready in this direction, for who waits for news and does not try.
+    pub(crate) fn distrust(&self, direction: Direction) {
+        // Only while it is dormant: nothing was delivered then. Relaxed: as in `clear`.
+        self.update(Ordering::Relaxed, |word| {
+            (word & DORMANT != 0 && word & direction.ready() != 0).then_some(word & !direction.ready())
+        });
+    }
+
+    /// Whether it is retired, and how. The caller holds the lock.
+    pub(crate) fn retirement(&self) -> Option<Retirement> {
+        // Acquire: as in `look`.
+        let word = self.0.load(Ordering::Acquire);
+        if word & GONE != 0 {
+            Some(Retirement::Gone)
+        } else if word & DEREGISTERED != 0 {
+            Some(Retirement::Deregistered)
+        } else {
+            None
+        }
+    }
+
     /// One look, one load.
     #[inline]
     pub(crate) fn look(&self, direction: Direction) -> Look {
@@ -408,7 +453,7 @@ fn decide(word: usize, direction: Direction) -> Option<Result<Ready, Retirement>
 }
 
 fn show(word: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const NAMES: [(usize, &str); 9] = [
+    const NAMES: [(usize, &str); 10] = [
         (READ, "READ"),
         (WRITE, "WRITE"),
         (READ_CLOSED, "READ_CLOSED"),
@@ -418,6 +463,7 @@ fn show(word: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (WRITE_WAITERS, "WRITE_WAITERS"),
         (DEREGISTERED, "DEREGISTERED"),
         (GONE, "GONE"),
+        (DORMANT, "DORMANT"),
     ];
     write!(f, "{{ generation {}", word / ONE_GENERATION)?;
     for (bit, name) in NAMES {

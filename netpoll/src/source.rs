@@ -49,7 +49,16 @@ pub(crate) struct Waiting {
 
 impl Source {
     pub(crate) fn new(key: u64, descriptor: RawDescriptor, arm: road::Arm) -> Source {
-        Source { word: Word::new(), key, descriptor, shared: Mutex::new(Shared { waiters: Waiters::default(), arm }) }
+        Source::with(Word::new(), key, descriptor, arm)
+    }
+
+    /// One that the kernel does not watch until somebody has to wait.
+    pub(crate) fn dormant(key: u64, descriptor: RawDescriptor, arm: road::Arm) -> Source {
+        Source::with(Word::dormant(), key, descriptor, arm)
+    }
+
+    fn with(word: Word, key: u64, descriptor: RawDescriptor, arm: road::Arm) -> Source {
+        Source { word, key, descriptor, shared: Mutex::new(Shared { waiters: Waiters::default(), arm }) }
     }
 
     /// Waits until the direction is ready: enrols the waker, if it is not.
@@ -68,12 +77,28 @@ impl Source {
     ///
     /// A waker that waits no more stays, and is woken once for nothing, or holds its memory until the next event. See
     /// [`withdraw`](Source::withdraw).
+    ///
+    /// Not for a source of [`register_later`](crate::Poller::register_later): it gives the error
+    /// [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported), since nobody watches that; see
+    /// [`Poller::poll_ready`](crate::Poller::poll_ready).
     #[inline]
     pub fn poll_ready(&self, direction: Direction, waker: &Waker) -> Poll<io::Result<Ready>> {
+        self.poll_ready_or_rouse(direction, waker, |_| Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// As [`poll_ready`](Source::poll_ready). `watch` is called under the lock for a source that is dormant and has to be waited for: it
+    /// has the kernel watch it.
+    #[inline]
+    pub(crate) fn poll_ready_or_rouse(
+        &self,
+        direction: Direction,
+        waker: &Waker,
+        watch: impl Fn(&Source) -> io::Result<()>,
+    ) -> Poll<io::Result<Ready>> {
         match self.word.look(direction) {
             Look::Ready(ready) => Poll::Ready(Ok(ready)),
             Look::Retired(retirement) => Poll::Ready(Err(retired(retirement))),
-            Look::Blocked { waiters } => self.enrol_slow(direction, waker, waiters),
+            Look::Blocked { waiters } => self.enrol_slow(direction, waker, waiters, watch),
         }
     }
 
@@ -91,6 +116,12 @@ impl Source {
     /// been connected or accepted has room to write, and its first write need not wait for an event that says so.
     pub fn assume_ready(&self, direction: Direction) {
         self.word.assume(direction);
+    }
+
+    /// For who waits for news of the direction without trying: that nothing was told of it yet does not count as ready. It does so
+    /// otherwise for a source of [`register_later`](crate::Poller::register_later).
+    pub fn distrust(&self, direction: Direction) {
+        self.word.distrust(direction);
     }
 
     /// To be called after a **short read** from a TCP socket or a **short write** to a stream socket or a pipe: there is no more
@@ -140,12 +171,29 @@ impl Source {
 
     /// The road from the second step of waiting on.
     #[cold]
-    fn enrol_slow(&self, direction: Direction, waker: &Waker, waiters: bool) -> Poll<io::Result<Ready>> {
+    fn enrol_slow(
+        &self,
+        direction: Direction,
+        waker: &Waker,
+        waiters: bool,
+        watch: impl Fn(&Source) -> io::Result<()>,
+    ) -> Poll<io::Result<Ready>> {
         // Usually nobody waits yet and the clone will be needed. If somebody does, it is often this very task, polled
         // for another reason, and the clone would be for nothing. Declared before the lock: dropped after it.
         let mut fresh = (!waiters).then(|| waker.clone());
         loop {
             let mut shared = self.lock();
+            if self.word.is_dormant() {
+                // Not once it is retired: its descriptor may be closed.
+                if let Some(retirement) = self.word.retirement() {
+                    return Poll::Ready(Err(retired(retirement)));
+                }
+                // If it fails, the source is as it was: the next one tries again.
+                if let Err(error) = watch(self) {
+                    return Poll::Ready(Err(error));
+                }
+                self.word.rouse();
+            }
             let enrolled = shared.waiters.contains(direction, waker);
             if !enrolled && fresh.is_none() {
                 drop(shared);
@@ -235,6 +283,17 @@ impl Source {
 
     pub(crate) fn key(&self) -> u64 {
         self.key
+    }
+
+    /// Whether the kernel was never asked to watch it. For who has retired it, after which that does not change.
+    pub(crate) fn is_dormant(&self) -> bool {
+        self.word.is_dormant()
+    }
+
+    /// The number that was registered.
+    #[allow(dead_code, reason = "only the road on Linux asks")]
+    pub(crate) fn descriptor(&self) -> RawDescriptor {
+        self.descriptor
     }
 
     fn lock(&self) -> impl std::ops::DerefMut<Target = Shared> {

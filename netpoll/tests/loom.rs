@@ -29,6 +29,8 @@
 //! | `Word::retire` does not set its bit | `a_waiter_learns_of_the_end_of_its_source` |
 //! | `Source::retire` takes no lists | `a_waiter_learns_of_the_end_of_its_source` |
 //! | `Word::retire`: Relaxed for Release | `who_is_told_of_the_end_sees_what_came_before_it` |
+//! | `enrol_slow` does not look whether a dormant source is retired | `a_source_that_has_ended_is_not_watched_any_more` |
+//! | `enrol_slow` has a dormant source watched without the lock | that, and `of_two_who_find_a_source_dormant_one_has_it_watched_and_both_are_told` |
 //! | `Latch::open`: a plain store | `a_notification_that_is_not_repeated_is_not_lost` |
 //! | `Latch::open`: Relaxed for Acquire | `a_notification_that_is_not_repeated_is_not_lost` |
 //! | `Latch::set`: Relaxed for Release | `a_notification_that_is_not_repeated_is_not_lost` |
@@ -38,6 +40,7 @@ use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
 use gambol_netpoll::{Direction, Source, model};
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
@@ -124,6 +127,115 @@ fn enrolling_while_an_event_is_delivered_loses_no_wake() {
         assert_eq!(flag.woken(), usize::from(pending));
         assert!(source.ready(Direction::Read).is_some());
         assert!(!format!("{source:?}").contains("WAITERS"), "{source:?}");
+    });
+}
+
+/// The kernel's part in a source that is watched later: it keeps what has come, and tells of it once it watches.
+#[derive(Default)]
+struct Kernel(Mutex<KernelState>);
+
+#[derive(Default)]
+struct KernelState {
+    has_come: bool,
+    watches: bool,
+    /// How often it was asked to watch.
+    asked: usize,
+}
+
+impl Kernel {
+    fn watch(&self) -> std::io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.watches = true;
+        state.asked += 1;
+        Ok(())
+    }
+
+    fn bytes_come(&self) {
+        self.0.lock().unwrap().has_come = true;
+    }
+
+    /// What a wait of the poller that begins now would tell.
+    fn tells(&self) -> bool {
+        let state = self.0.lock().unwrap();
+        state.watches && state.has_come
+    }
+}
+
+/// Hunts: the second task parks while the first, which found the source dormant, has not had it watched yet.
+#[test]
+fn of_two_who_find_a_source_dormant_one_has_it_watched_and_both_are_told() {
+    check(|swapped| {
+        let source = Arc::new(model::dormant());
+        let seen = source.ready(Direction::Read).expect("a dormant source is taken for ready");
+        source.would_block(Direction::Read, seen);
+        let kernel = Arc::new(Kernel::default());
+        let parking = |waker: Waker| {
+            let (source, kernel) = (Arc::clone(&source), Arc::clone(&kernel));
+            move || {
+                assert!(model::poll_ready(&source, Direction::Read, &waker, || kernel.watch()).is_pending());
+                // From here on an event must find this waker.
+                let watches = kernel.0.lock().unwrap().watches;
+                assert!(watches, "parked, and nobody watches");
+            }
+        };
+        let ((one, one_waker), (two, two_waker)) = (flag(), flag());
+        race(swapped, parking(one_waker), parking(two_waker));
+        assert_eq!(kernel.0.lock().unwrap().asked, 1);
+        delivery(&source)();
+        assert_eq!((one.woken(), two.woken()), (1, 1));
+    });
+}
+
+/// Hunts: the bytes come between the futile read and the watch, of which no edge tells.
+#[test]
+fn what_came_before_a_source_was_watched_is_told() {
+    check(|swapped| {
+        let source = Arc::new(model::dormant());
+        let seen = source.ready(Direction::Read).expect("a dormant source is taken for ready");
+        source.would_block(Direction::Read, seen);
+        let kernel = Arc::new(Kernel::default());
+        let (flag, waker) = flag();
+        let parking = {
+            let (source, kernel) = (Arc::clone(&source), Arc::clone(&kernel));
+            move || model::poll_ready(&source, Direction::Read, &waker, || kernel.watch()).is_pending()
+        };
+        let coming = {
+            let kernel = Arc::clone(&kernel);
+            move || kernel.bytes_come()
+        };
+        let (pending, ()) = race(swapped, parking, coming);
+        assert!(pending && kernel.tells());
+        delivery(&source)();
+        assert_eq!(flag.woken(), 1);
+    });
+}
+
+/// Hunts: a source that ends while somebody is about to have it watched: its descriptor may be closed after that.
+#[test]
+fn a_source_that_has_ended_is_not_watched_any_more() {
+    check(|swapped| {
+        let source = Arc::new(model::dormant());
+        let seen = source.ready(Direction::Read).expect("a dormant source is taken for ready");
+        source.would_block(Direction::Read, seen);
+        let kernel = Arc::new(Kernel::default());
+        let (flag, waker) = flag();
+        let parking = {
+            let (source, kernel) = (Arc::clone(&source), Arc::clone(&kernel));
+            move || model::poll_ready(&source, Direction::Read, &waker, || kernel.watch()).is_pending()
+        };
+        let ending = {
+            let (source, kernel) = (Arc::clone(&source), Arc::clone(&kernel));
+            move || {
+                let first = model::deregister(&source, &mut Vec::new());
+                assert!(first);
+                // What is deregistered from here on is all that there ever was.
+                kernel.0.lock().unwrap().asked
+            }
+        };
+        let (pending, asked) = race(swapped, parking, ending);
+        assert_eq!(kernel.0.lock().unwrap().asked, asked);
+        // Its waker was taken with the source.
+        assert_eq!((asked, flag.woken()), (usize::from(pending), 0));
     });
 }
 

@@ -69,6 +69,22 @@ pub(crate) fn poll_read<S: Connection>(stream: &S, cx: &mut Context<'_>, buf: &m
     stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| receive::<S>(socket, buf))
 }
 
+/// As [`poll_read`] into memory that need not be initialised: the first bytes are, as many as it says.
+#[cfg(feature = "tokio-io")]
+pub(crate) fn poll_read_uninit<S: Connection>(
+    stream: &S,
+    cx: &mut Context<'_>,
+    buf: &mut [std::mem::MaybeUninit<u8>],
+) -> Poll<io::Result<usize>> {
+    if buf.is_empty() {
+        return Poll::Ready(Ok(0));
+    }
+    stream.io().poll_io(cx, Direction::Read, Reason::Read, |socket| {
+        let n = SockRef::from(&socket.as_descriptor()).recv(buf)?;
+        Ok(read::<S>(n, buf.len()))
+    })
+}
+
 pub(crate) fn poll_read_vectored<S: Connection>(
     stream: &S,
     cx: &mut Context<'_>,
@@ -157,6 +173,19 @@ macro_rules! delegate_read {
             ) -> std::task::Poll<std::io::Result<usize>> {
                 let $this = &*self;
                 $crate::net::connection::poll_read_vectored($stream, cx, bufs)
+            }
+        }
+
+        // SAFETY: the function gives what recv(2) says: how many bytes it has written at the beginning of the buffer.
+        #[cfg(feature = "tokio-io")]
+        unsafe impl<$($generics)*> $crate::tokio_io::ReadUninit for $type {
+            fn poll_read_uninit(
+                &self,
+                cx: &mut std::task::Context<'_>,
+                buf: &mut [std::mem::MaybeUninit<u8>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                let $this = self;
+                $crate::net::connection::poll_read_uninit($stream, cx, buf)
             }
         }
     };

@@ -288,9 +288,9 @@ impl TcpStream {
         Ok(stream)
     }
 
-    /// `stream` is in non-blocking mode, and connected: there is room to write.
+    /// `stream` is in non-blocking mode, and connected.
     pub(crate) fn new(stream: net::TcpStream) -> io::Result<TcpStream> {
-        Ok(TcpStream { io: Io::new_writable(stream)? })
+        Ok(TcpStream { io: Io::new_connected(stream)? })
     }
 
     pub(crate) fn from_io(io: Io<net::TcpStream>) -> TcpStream {

@@ -7,7 +7,6 @@
 
 mod cancel;
 mod chain;
-mod echo;
 mod foreign_wake;
 mod fork_join;
 mod idle;
@@ -15,6 +14,7 @@ mod idle_tick;
 mod memory;
 mod message;
 mod mutex;
+mod network;
 mod outside;
 mod pingpong;
 mod ring;
@@ -34,16 +34,18 @@ use crate::args::Failure;
 use crate::cancel::Cancel;
 use crate::chan::{Channels, Select};
 use crate::figure::Figure;
+use crate::load;
 use crate::lock::Lock;
 use crate::rt::{Runtime, Scheduler};
+use crate::serve::Serve;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use cancel::Waiters;
-pub use echo::{CONNECTIONS, MESSAGE};
 pub use fork_join::Leaf;
 pub use message::Shape;
 pub use mutex::Section;
+pub use network::{CONNECTIONS, Exchange, MESSAGE, Network, SMALL};
 pub use stall::{Stall, Trouble, load as load_stalling};
 pub use theme::Theme;
 
@@ -66,8 +68,13 @@ pub const WORKLOADS: &[Workload] = &[
     sleep::TWENTY_MILLIS,
     idle_tick::WORKLOAD,
     idle::WORKLOAD,
-    echo::WORKLOAD,
     memory::WORKLOAD,
+    network::ECHO_SMALL,
+    network::ECHO_MANY,
+    network::ECHO_BULK,
+    network::CHURN,
+    network::IDLE,
+    network::HTTP,
     message::ONE_TO_ONE_AT_0,
     message::ONE_TO_ONE_AT_1,
     message::ONE_TO_ONE_AT_128,
@@ -122,6 +129,8 @@ pub struct Workload {
 pub enum Kind {
     /// A runtime.
     Runtime(RuntimeKind),
+    /// A server.
+    Network(Network),
     /// Channels.
     Channel(ChannelKind),
     /// Channels with a select over so many.
@@ -150,7 +159,6 @@ pub enum RuntimeKind {
     Sleep(Duration),
     IdleTick,
     Idle,
-    Echo,
     Memory,
 }
 
@@ -202,6 +210,31 @@ impl Workload {
             _ => 0.2 + scale,
         }
     }
+
+    /// Finds the one workload of this name.
+    pub fn one(name: &str) -> Result<&'static Workload, Failure> {
+        let found = Self::find(name)?;
+        let exact = found.iter().copied().find(|workload| workload.name == name);
+        match (exact, &found[..]) {
+            // A family may have the name of one of its members.
+            (Some(workload), _) | (None, &[workload]) => Ok(workload),
+            _ => Err(format!("`{name}` means several workloads").into()),
+        }
+    }
+
+    /// How many operations there can be on this machine, of so many.
+    pub fn possible(&self, ops: u64) -> Result<u64, Failure> {
+        match self.kind {
+            Kind::Network(kind) => network::possible(kind, ops),
+            _ => Ok(ops),
+        }
+    }
+
+    /// The program that it needs and that is not here.
+    pub fn lacks(&self) -> Option<&'static str> {
+        let is_http = matches!(self.kind, Kind::Network(Network::Http));
+        (is_http && !load::wrk_is_here()).then_some("wrk")
+    }
 }
 
 /// Carries out an order for a runtime and returns the workload's figures.
@@ -216,7 +249,6 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
         RuntimeKind::Timeout => warmed(order, |ops| timeout::run(rt, ops)),
         RuntimeKind::TimersFired => warmed(order, |ops| timers_fired::run(rt, ops)),
         RuntimeKind::Idle => warmed(order, |ops| idle::run(rt, ops)),
-        RuntimeKind::Echo => echo::run(rt, order),
         RuntimeKind::Memory => warmed(order, |ops| memory::run(rt, ops)),
         _ => on_scheduler(rt, order),
     }
@@ -236,6 +268,14 @@ pub fn on_scheduler<S: Scheduler>(rt: &S, order: &Order) -> Result<Vec<f64>, Fai
         RuntimeKind::Sleep(duration) => warmed(order, |ops| sleep::run(rt, duration, ops)),
         RuntimeKind::IdleTick => warmed(order, |ops| idle_tick::run(rt, ops)),
         _ => Err(order.misdirected("scheduler")),
+    }
+}
+
+/// Carries out an order for a server.
+pub fn on_network<S: Serve>(workers: usize, order: &Order) -> Result<Vec<f64>, Failure> {
+    match order.workload.kind {
+        Kind::Network(kind) => network::run::<S>(kind, workers, order),
+        _ => Err(order.misdirected("server")),
     }
 }
 
@@ -290,9 +330,11 @@ pub fn on_stalled<R: Runtime>(workers: usize, order: &Order) -> Result<Vec<f64>,
 impl Order {
     /// Whether a tenth of the operations comes before.
     pub fn is_warmed_up(&self) -> bool {
-        // The tasks of `idle` would still be there, and the memory of those of `memory`; stalls have a warm-up of their own.
-        let is_cold =
-            matches!(self.workload.kind, Kind::Runtime(RuntimeKind::Idle | RuntimeKind::Memory) | Kind::Stall(_));
+        // The tasks of `idle` would still be there, and the memory of those of `memory`; stalls and servers are warmed up otherwise.
+        let is_cold = matches!(
+            self.workload.kind,
+            Kind::Runtime(RuntimeKind::Idle | RuntimeKind::Memory) | Kind::Stall(_) | Kind::Network(_)
+        );
         self.setting == Setting::Measured && !is_cold
     }
 

@@ -1,6 +1,6 @@
 //! The themes: what the rows are grouped by where they are told.
 
-use super::{Kind, RuntimeKind};
+use super::{Kind, Network, RuntimeKind};
 use serde::{Deserialize, Serialize};
 
 /// What a workload is about, in the order in which the themes are told.
@@ -49,9 +49,10 @@ impl Kind {
                 | RuntimeKind::Sleep(_)
                 | RuntimeKind::IdleTick
                 | RuntimeKind::Idle => Theme::Timers,
-                RuntimeKind::Echo => Theme::Network,
                 RuntimeKind::Memory => Theme::Memory,
             },
+            Kind::Network(Network::Idle) => Theme::Memory,
+            Kind::Network(_) => Theme::Network,
             Kind::Channel(_) | Kind::Select { .. } => Theme::Channels,
             Kind::Lock(_) | Kind::Cancel(_) => Theme::Locks,
             Kind::Stall(_) => Theme::Stalls,

@@ -66,6 +66,13 @@ impl Rig {
         Io { poller: Arc::clone(&self.poller), source, inner }
     }
 
+    /// As `add`, but the kernel is told when the first one has to wait.
+    pub fn add_later<T: AsFd>(&self, inner: T) -> Io<T> {
+        // SAFETY: as in `add`.
+        let source = unsafe { self.poller.register_later(inner.as_fd()) }.unwrap();
+        Io { poller: Arc::clone(&self.poller), source, inner }
+    }
+
     /// One wait; wakes whom it hands back. The number of events.
     pub fn turn(&mut self, timeout: Option<Duration>) -> usize {
         let count = self.poller.wait(&mut self.events, timeout, &mut self.ready).unwrap();
@@ -91,7 +98,7 @@ impl Rig {
     pub fn ready<T: AsFd>(&mut self, io: &Io<T>, direction: Direction) -> Ready {
         let (_, waker) = flag();
         let mut ready = None;
-        self.until(|| match io.source.poll_ready(direction, &waker) {
+        self.until(|| match io.poller.poll_ready(&io.source, direction, &waker) {
             Poll::Ready(found) => {
                 ready = Some(found.unwrap());
                 true
@@ -137,7 +144,7 @@ pub struct Io<T: AsFd> {
 
 impl<T: AsFd> Io<T> {
     pub fn is_pending(&self, direction: Direction, waker: &Waker) -> bool {
-        self.source.poll_ready(direction, waker).is_pending()
+        self.poller.poll_ready(&self.source, direction, waker).is_pending()
     }
 }
 

@@ -226,9 +226,9 @@ impl UnixStream {
         Ok(stream)
     }
 
-    /// `stream` is in non-blocking mode, and connected: there is room to write.
+    /// `stream` is in non-blocking mode, and connected.
     pub(super) fn new(stream: net::UnixStream) -> io::Result<UnixStream> {
-        Ok(UnixStream { io: Io::new_writable(stream)? })
+        Ok(UnixStream { io: Io::new_connected(stream)? })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::args::Failure;
 use crate::child::{FIGURES, ended_badly};
 use crate::load::Generator;
 use crate::rt::{Listener, Runtime, Stream};
-use crate::workload::{CONNECTIONS, MESSAGE};
+use crate::workload::{CONNECTIONS, MESSAGE, SMALL};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -90,7 +90,7 @@ pub fn load(mut command: Command, seconds: u64, told: &mut String) -> Result<Vec
     let result = (|| {
         let first = lines.next().ok_or("the server ended at once")??;
         let address = first.strip_prefix(LISTENING).ok_or("the server told no address")?.trim().parse()?;
-        let mut generator = Generator::connect(address)?;
+        let mut generator = Generator::connect(address, SMALL)?;
         let mut load = Load { generator: &mut generator, requests: 0, blocked: 0 };
         load.run(WARM_UP, false)?;
         let begin = Instant::now();
