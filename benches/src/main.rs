@@ -31,8 +31,6 @@ mod args; // the command line, by hand
 mod machine; // what the figures were measured on
 mod table; // medians, spreads and ratios
 
-// On its own: run queues compared, without any runtime.
-mod queues;
 // On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
@@ -49,7 +47,6 @@ usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
        gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
-       gambol-benches queues [--reps n]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
 
@@ -61,7 +58,6 @@ fn main() -> ExitCode {
         "compare" => compare::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
-        "queues" => queues::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
         "stall" => stall::main(&words),
