@@ -1,4 +1,4 @@
-//! The command line: words by position and `--name value` pairs, taken one after the other.
+//! The command line: words by position, `--name value` pairs and `--name` alone, taken one after the other.
 //!
 //! Whatever nobody took is an error, so that a mistyped option does not measure something else in silence.
 
@@ -45,6 +45,12 @@ impl Args {
             None => Ok(None),
             Some(value) => value.split(',').map(|part| parse(name, part)).collect::<Result<_, _>>().map(Some),
         }
+    }
+
+    /// Takes `--name`; whether it is there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let at = self.words.iter().position(|word| word == name);
+        at.map(|at| self.words.remove(at)).is_some()
     }
 
     /// Takes the next word that must be there. Options are taken before words.

@@ -131,7 +131,8 @@ fn absent(peer: &Peer, workload: &Workload) -> Failure {
     format!("{} has no {}", peer.name, workload.name).into()
 }
 
-fn one(name: &str) -> Result<&'static Workload, Failure> {
+/// The workload of this name, which means no other.
+pub fn one(name: &str) -> Result<&'static Workload, Failure> {
     match Workload::find(name)?[..] {
         [workload] => Ok(workload),
         _ => Err(format!("`{name}` means several workloads").into()),

@@ -112,8 +112,10 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             RuntimeKind::Yields => "yield".to_owned(),
             RuntimeKind::Sleep(duration) => format!("sleep {}ns", duration.as_nanos()),
             RuntimeKind::Memory => "memory".to_owned(),
-            // Nothing is outside of Go; nor is there a cell with a waker, a future in a timeout, or an echo server yet.
-            RuntimeKind::Outside | RuntimeKind::Token | RuntimeKind::Timeout | RuntimeKind::Echo => return None,
+            // Nothing is outside of Go, and every goroutine is detached; nor is there a cell with a waker, a future in a timeout, or an
+            // echo server yet.
+            RuntimeKind::Outside | RuntimeKind::Detached => return None,
+            RuntimeKind::Token | RuntimeKind::Timeout | RuntimeKind::Echo => return None,
         },
         Kind::Channel(kind) => match kind {
             ChannelKind::Message(shape) => {

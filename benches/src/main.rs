@@ -34,6 +34,9 @@ mod table; // medians, spreads and ratios
 // On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
+// On its own: what the hot paths cost in instructions.
+mod instructions;
+
 // On its own: files.
 mod files;
 
@@ -46,6 +49,7 @@ const USAGE: &str = "\
 usage: gambol-benches compare [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <address> <requests>
+       gambol-benches instructions [--only a,b] [--peers a,b] [--bless]
        gambol-benches stall [--only a,b] [--peers a,b] [--workers n] [--reps n] [--go path]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         "compare" => compare::main(&words),
         "op" => child::op(&words),
         "load" => load::main(&words),
+        "instructions" => instructions::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
         "stall" => stall::main(&words),

@@ -6,6 +6,7 @@
 //! kind. If Go is to do it as well: words for it in `go.rs`, and a file in `benches/go`.
 
 mod cancel;
+mod detached;
 mod echo;
 mod memory;
 mod message;
@@ -38,6 +39,7 @@ pub use mutex::Section;
 /// All workloads, in the order of the table's rows.
 pub const WORKLOADS: &[Workload] = &[
     spawn::WORKLOAD,
+    detached::WORKLOAD,
     outside::WORKLOAD,
     yields::WORKLOAD,
     token::WORKLOAD,
@@ -104,6 +106,7 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub enum RuntimeKind {
     Spawn,
+    Detached,
     Outside,
     Yields,
     Token,
@@ -162,6 +165,7 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
     };
     match kind {
         RuntimeKind::Spawn => warmed(order, |ops| spawn::run(rt, ops)),
+        RuntimeKind::Detached => warmed(order, |ops| detached::run(rt, ops)),
         RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
         RuntimeKind::Yields => warmed(order, |ops| yields::run(rt, ops)),
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
