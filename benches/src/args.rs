@@ -1,4 +1,4 @@
-//! The command line: words by position and `--name value` pairs, taken one after the other.
+//! The command line: words by position, `--name value` pairs and `--name` alone, taken one after the other.
 //!
 //! Whatever nobody took is an error, so that a mistyped option does not measure something else in silence.
 

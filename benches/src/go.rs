@@ -130,9 +130,11 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
             RuntimeKind::TimersFired => "timers".to_owned(),
             RuntimeKind::IdleTick => "tick".to_owned(),
             RuntimeKind::Idle => "idle".to_owned(),
-            // Nothing is outside of Go, and there is no cell with a waker: a goroutine that waits for another does so at a
+            // Nothing is outside of Go, every goroutine is detached, and there is no cell with a waker: a goroutine that waits for another does so at a
             // channel, which is `pingpong`.
-            RuntimeKind::Outside | RuntimeKind::ForeignWake | RuntimeKind::Token => return None,
+            RuntimeKind::Outside | RuntimeKind::Detached | RuntimeKind::ForeignWake | RuntimeKind::Token => {
+                return None;
+            }
         },
         Kind::Network(kind) => match kind {
             Network::Echo(exchange) => format!("echo {} {}", exchange.connections, exchange.message),

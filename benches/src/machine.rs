@@ -121,7 +121,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
-fn output(program: &str, arguments: &[&str]) -> String {
+/// What a program prints, or a question mark.
+pub fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     or_unknown(output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }

@@ -39,13 +39,14 @@ mod results; // all samples of a run, as a file
 mod row; // the samples of one figure: medians, spreads and ratios
 mod table; // rows on the terminal
 
-// On its own: run queues compared, without any runtime.
-mod queues;
 // On its own: one connection's bytes through a proxy, or into a file.
 mod bulk;
 
 // On its own: the system calls of the servers, by name.
 mod syscalls;
+
+// On its own: what the hot paths cost in instructions.
+mod instructions;
 
 // On its own: files.
 mod files;
@@ -59,7 +60,7 @@ usage: gambol-benches compare [--only a,b] [--except a,b] [--peers a,b] [--worke
        gambol-benches op <workload> <peer> <n> [--workers n] [--listen address] [--go path]
        gambol-benches load <workload> <address> <n>
        gambol-benches syscalls [--only a,b] [--peers a,b] [--workers 1,2] [--reps n] [--scale x] [--go path]
-       gambol-benches queues [--reps n]
+       gambol-benches instructions [--only a,b] [--peers a,b] [--bless]
        gambol-benches files [--reps n] [--directory path]
        gambol-benches bulk [--bytes n] [--reps n] [--roads a,b] [--directory path]";
 
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
         "op" => child::op(&words),
         "load" => load::main(&words),
         "syscalls" => syscalls::main(&words),
-        "queues" => queues::main(&words),
+        "instructions" => instructions::main(&words),
         "files" => files::main(&words),
         "bulk" => bulk::main(&words),
         bulk::PROXY => bulk::proxy(&words),

@@ -7,6 +7,7 @@
 
 mod cancel;
 mod chain;
+mod detached;
 mod foreign_wake;
 mod fork_join;
 mod idle;
@@ -52,6 +53,7 @@ pub use theme::Theme;
 /// All workloads, in the order of the table's rows.
 pub const WORKLOADS: &[Workload] = &[
     spawn::WORKLOAD,
+    detached::WORKLOAD,
     outside::WORKLOAD,
     chain::WORKLOAD,
     fork_join::EMPTY,
@@ -147,6 +149,7 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub enum RuntimeKind {
     Spawn,
+    Detached,
     Outside,
     Chain,
     ForkJoin(Leaf),
@@ -243,6 +246,7 @@ pub fn on_runtime<R: Runtime>(rt: &R, order: &Order) -> Result<Vec<f64>, Failure
         return Err(order.misdirected("runtime"));
     };
     match kind {
+        RuntimeKind::Detached => warmed(order, |ops| detached::run(rt, ops)),
         RuntimeKind::Outside => warmed(order, |ops| outside::run(rt, ops)),
         RuntimeKind::Token => warmed(order, |ops| token::run(rt, ops)),
         RuntimeKind::ForeignWake => warmed(order, |ops| foreign_wake::run(rt, ops)),

@@ -37,6 +37,7 @@ impl Kind {
         match self {
             Kind::Runtime(kind) => match kind {
                 RuntimeKind::Spawn
+                | RuntimeKind::Detached
                 | RuntimeKind::Outside
                 | RuntimeKind::Chain
                 | RuntimeKind::ForkJoin(_)

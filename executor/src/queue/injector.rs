@@ -4,8 +4,8 @@
 //! runs its first task and puts the rest onto its own ring.
 //!
 //! `concurrent_queue`'s unbounded queue is a list of blocks that are freed as they empty, so a peak leaves nothing
-//! behind. Tried: its push and pop cost about 30 ns together on one thread (`cargo run --release -p gambol-benches --
-//! queues`), which is why the owner's ring is not one of these.
+//! behind. Tried: its push and pop cost about 30 ns together on one thread (`cargo bench -p gambol-benches -- queue`),
+//! which is why the owner's ring is not one of these.
 //!
 //! The order between a push here and the look at who is idle is the caller's: see `idle/README.md`.
 

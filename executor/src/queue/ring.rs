@@ -18,7 +18,7 @@
 //! Costs: push no read-modify-write and, unless the ring looks full, no shared line that a thief writes; pop one
 //! read-modify-write; stealing n items one.
 //!
-//! Tried beside it, on one thread in one run (`cargo run --release -p gambol-benches -- queues`), ns for a push with its pop, and for
+//! Tried beside it, on one thread in one run (`cargo bench -p gambol-benches -- queue`), ns for a push with its pop, and for
 //! each item of a stolen half: this ring 4.4 and 0.9, st3 4.0 and 1.1, crossbeam-deque 3.5 and 2.2, concurrent-queue bounded 8.2
 //! and 7.3. So any of the first three would do; this one is kept because the spill, takers that own no queue and the models
 //! need its inside. A ring of 1024 made spawn+join in batches of 1000 slower (81 ns instead of 70).
