@@ -55,7 +55,9 @@ mod dump;
 mod sigquit;
 #[cfg(unix)]
 mod top;
-// Atomics and locks, std's or the model checker's.
+// A lock that is one word, which the roof's channels use too; atomics and locks, std's or the model checker's.
+#[doc(hidden)]
+pub mod lock;
 mod sync;
 
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};

@@ -165,8 +165,9 @@ impl Local {
         }
     }
 
-    /// Before a sleep: gives back memory that a peak has left.
+    /// Before a sleep: gives back memory that a peak has left, and the timer that was cancelled last.
     fn tidy(&self) {
+        self.clear_cancelled();
         // SAFETY: we are the worker's thread.
         unsafe { self.core().registry.tidy(self.worker.index, &mut self.owned.borrow_mut()) };
         let mut ready = self.ready.borrow_mut();
