@@ -20,7 +20,8 @@ mod io;
 // Where tasks run in virtual time, or in an order that is drawn from a seed.
 mod stage;
 mod virtual_time;
-// The thread that looks at the workers from outside, and what it finds.
+// What wakes the monitor; that thread, which looks at the workers from outside; and what it finds.
+mod alarm;
 mod monitor;
 mod stall;
 // The threads that are ours; whether anything can go on at all.

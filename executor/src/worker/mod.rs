@@ -218,6 +218,8 @@ pub(crate) struct Local {
     /// A timer in the worker's shard that was cancelled last, and may be taken over (`shard.rs`).
     cancelled: Cell<Option<Key>>,
     clock: check::Watch,
+    /// The last sleep was shorter than [`SHORT`](crate::monitor::SHORT).
+    brief: Cell<bool>,
     /// Wakers to be woken; kept for its memory.
     ready: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
@@ -255,6 +257,7 @@ impl Local {
             batch: Cell::new(false),
             cancelled: Cell::new(None),
             clock: check::Watch::new(worker.core.clock.now()),
+            brief: Cell::new(true),
             ready: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
