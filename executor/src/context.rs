@@ -375,6 +375,12 @@ pub(crate) fn now() -> u64 {
     }
 }
 
+/// Whether the thread is inside of the runtime in this slot.
+#[inline]
+pub(crate) fn is_inside(core: u16) -> bool {
+    with(|cx| cx.core().is_some_and(|own| own.slot == core))
+}
+
 /// Says what the running task waits for. Every leaf calls this when it returns Pending.
 ///
 /// One store; the time is the runtime's coarse one. Outside of a task it does nothing.

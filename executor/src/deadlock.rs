@@ -58,7 +58,6 @@ use crate::{
     context,
     core::{self, CLOSED, Core, OPEN, UNUSED, drop_payload, fork},
     dump::TaskInfo,
-    idle::Parker,
     ours,
     runtime::Handle,
     task::contain,
@@ -252,16 +251,17 @@ impl Watcher {
     }
 
     /// The monitor sleeps until it is woken; where the last look says so, it looks again before that.
-    pub(crate) fn sleep(&mut self, core: &'static Core, parker: &Parker) {
+    /// `sleep` returns when it is woken, or after the time that it is given.
+    pub(crate) fn sleep(&mut self, core: &'static Core, sleep: impl FnOnce(Option<Duration>)) {
         let Some(until) = self.again else {
-            parker.park(None);
+            sleep(None);
             return;
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             self.look(core);
         } else {
-            parker.park(Some(left));
+            sleep(Some(left));
         }
     }
 

@@ -20,7 +20,8 @@ mod io;
 // Where tasks run in virtual time, or in an order that is drawn from a seed.
 mod stage;
 mod virtual_time;
-// The thread that looks at the workers from outside, and what it finds.
+// What wakes the monitor; that thread, which looks at the workers from outside; and what it finds.
+mod alarm;
 mod monitor;
 mod stall;
 // The threads that are ours; whether anything can go on at all.
@@ -55,7 +56,9 @@ mod dump;
 mod sigquit;
 #[cfg(unix)]
 mod top;
-// Atomics and locks, std's or the model checker's.
+// A lock that is one word, which the roof's channels use too; atomics and locks, std's or the model checker's.
+#[doc(hidden)]
+pub mod lock;
 mod sync;
 
 pub use budget::{Spent, has_remaining, on_credit, spend, unconstrained};

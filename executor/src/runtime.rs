@@ -581,8 +581,11 @@ pub(crate) fn recent_now() -> u64 {
 /// Arms a timer where it is cheapest: in the shard of the worker that this thread is, or in one for foreign threads.
 #[inline]
 pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
-    if let Some(worker) = context::with(|cx| cx.local().map(|local| local.worker))
-        && let Some((key, earliest)) = worker.shard.insert(deadline, waker.clone())
+    if let Some((worker, cancelled)) =
+        context::with(|cx| cx.local().map(|local| (local.worker, local.take_cancelled())))
+        && let Some((key, earliest)) = cancelled
+            .and_then(|cancelled| worker.shard.take_over(cancelled, deadline, waker))
+            .or_else(|| worker.shard.insert(deadline, waker.clone()))
     {
         if earliest && worker.diverts() {
             worker.core.timer_armed(deadline);
@@ -590,6 +593,18 @@ pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
         return (&worker.shard, key);
     }
     arm_slow(deadline, waker)
+}
+
+/// Cancels a timer. If it stands in the shard of the worker that this thread is, the next one there may take it over.
+#[inline]
+pub(crate) fn disarm(home: &'static Shard, key: Key) {
+    let before = context::with(|cx| match cx.local() {
+        Some(local) if ptr::eq(&local.worker.shard, home) => local.keep_cancelled(key),
+        _ => Some(key),
+    });
+    if let Some(before) = before {
+        crate::core::discard(home.remove(before));
+    }
 }
 
 #[cold]

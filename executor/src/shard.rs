@@ -3,16 +3,23 @@
 //! Each worker has a shard, and a few more are for threads that are no workers. Any thread may expire any shard: a
 //! worker that is stuck holds up no timer.
 //!
-//! The lock is held for a few list operations; `expire` is bounded. Wakers are woken and dropped when it is free, because
-//! both may run user code. (Only a `Sleep` that is polled again by another task clones one while holding it.)
+//! The lock (`lock.rs`: one read-modify-write) is held for a few list operations; `expire` is bounded. Wakers are cloned before it
+//! is taken, and woken and dropped when it is free, because all of that may run user code.
+//!
+//! # A timer that is cancelled where it was armed
+//!
+//! It stays in the wheel for a moment: the worker keeps its key, and the next timer that is armed there takes it over, place, waker and
+//! all. In a loop that gives each of its steps a time limit that is the same task, in the same turn, so that arming and cancelling
+//! costs one lock hold and neither clones nor drops a waker. One key is kept, until the next look at the clock, the next sleep, or the
+//! next timer to be cancelled. If the timer's time comes before that, a task is woken for nothing, which it must expect anyway.
+//!
+//! Left: to cancel without the lock for good, as Go does, by a mark that is found when the deadline comes. The wheel would hold a task's
+//! memory for as long as its longest time limit, and wake an idle program to find nothing.
 
-use crate::clock::NEVER;
-use gambol_timer::{Key, Wheel};
+use crate::{clock::NEVER, lock::Lock};
+use gambol_timer::{Fired, Key, Wheel};
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     task::Waker,
 };
 
@@ -26,39 +33,44 @@ pub(crate) struct Shard {
     pub(crate) core: u16,
     /// The earliest deadline in `timers`, or an earlier one; NEVER if there is none. Written under the lock.
     next: AtomicU64,
-    timers: Mutex<Timers>,
+    timers: Lock<Timers>,
 }
 
 struct Timers {
     wheel: Wheel,
     /// The runtime is gone: nothing will expire here.
     closed: bool,
-    /// The wheel's totals when this runtime began; it has served others before.
+    /// How often a timer took over the place of one that was cancelled but still hung in the wheel. The wheel has not seen the one
+    /// end and the other begin.
+    taken_over: u64,
+    /// The totals when this runtime began; the wheel has served others before.
     before: Totals,
 }
 
 /// Timers armed, fired, cancelled.
 type Totals = (u64, u64, u64);
 
-/// What became of a timer that was armed or asked for.
-pub(crate) enum Armed {
+/// What has become of a timer that was asked for.
+pub(crate) enum Renewed {
+    /// It stands in the shard.
+    Pending(Key),
+    /// It has fired, and is gone from the shard. True: the shard has come to its deadline; otherwise it was closed meanwhile, and may
+    /// have fired early.
+    Fired { due: bool },
+}
+
+/// What has become of a timer that was given another deadline.
+pub(crate) enum Rearmed {
     /// It stands in the shard. True: it is now the shard's earliest.
     Pending { earliest: bool },
-    /// It has fired, early only if the shard was closed meanwhile.
+    /// It had fired.
     Fired,
 }
 
 impl Shard {
     pub(crate) fn new(core: u16) -> Shard {
-        Shard {
-            core,
-            next: AtomicU64::new(NEVER),
-            timers: Mutex::new(Timers { wheel: Wheel::new(), closed: false, before: (0, 0, 0) }),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Timers> {
-        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
+        let timers = Timers { wheel: Wheel::new(), closed: false, taken_over: 0, before: (0, 0, 0) };
+        Shard { core, next: AtomicU64::new(NEVER), timers: Lock::new(timers) }
     }
 
     /// The earliest deadline or an earlier moment; NEVER if there is none.
@@ -69,78 +81,103 @@ impl Shard {
 
     /// Arms a timer; none if the shard is closed. The second figure: it is now the earliest.
     pub(crate) fn insert(&self, deadline: u64, waker: Waker) -> Option<(Key, bool)> {
-        let mut timers = self.lock();
-        if timers.closed {
-            return None;
-        }
-        let key = timers.wheel.insert(deadline, waker);
-        Some((key, self.lower(deadline)))
+        self.timers
+            .with(|timers| {
+                if timers.closed {
+                    // Dropped when the lock is free.
+                    return Err(waker);
+                }
+                let key = timers.wheel.insert(deadline, waker);
+                Ok((key, self.lower(deadline)))
+            })
+            .ok()
     }
 
-    /// Looks at a timer again: keeps its waker current.
-    pub(crate) fn renew(&self, key: &Key, waker: &Waker) -> Armed {
-        let mut timers = self.lock();
-        let old = timers.wheel.set_waker(key, waker);
-        drop(timers);
-        match old {
-            Ok(_) => Armed::Pending { earliest: false },
-            Err(_) => Armed::Fired,
-        }
+    /// Arms a timer in the place of one that was cancelled but not taken out. It is taken out, and the result is None, if that one
+    /// wakes another task, has fired, or the shard is closed.
+    pub(crate) fn take_over(&self, cancelled: Key, deadline: u64, waker: &Waker) -> Option<(Key, bool)> {
+        let result = self.timers.with(|timers| {
+            if timers.closed || timers.wheel.will_wake(&cancelled, waker) != Ok(true) {
+                // Dropped when the lock is free.
+                return Err(self.take_out(timers, cancelled));
+            }
+            timers.wheel.rearm(&cancelled, deadline, None);
+            timers.taken_over += 1;
+            Ok((cancelled, self.lower(deadline)))
+        });
+        result.ok()
+    }
+
+    /// Looks at a timer again: keeps its waker current. If it has fired, takes it out.
+    pub(crate) fn renew(&self, key: Key, deadline: u64, waker: &Waker) -> Renewed {
+        let result = self.timers.with(|timers| match timers.wheel.will_wake(&key, waker) {
+            Ok(true) => Ok(Renewed::Pending(key)),
+            Ok(false) => Err(key),
+            Err(Fired) => Ok(timers.take_fired(key, deadline)),
+        });
+        result.unwrap_or_else(|key| self.replace(key, deadline, waker.clone()))
+    }
+
+    /// The timer is to wake another task than before.
+    #[cold]
+    fn replace(&self, key: Key, deadline: u64, waker: Waker) -> Renewed {
+        // What is not needed, the old waker or the new one, is dropped when the lock is free.
+        let (renewed, _unneeded) = self.timers.with(|timers| {
+            let unneeded = timers.wheel.set_waker(&key, waker);
+            // It may have fired since it was looked at, and woken whom it knew.
+            let pending = timers.wheel.is_armed(&key);
+            (if pending { Renewed::Pending(key) } else { timers.take_fired(key, deadline) }, unneeded)
+        });
+        renewed
     }
 
     /// Moves a timer that has not fired to another deadline.
-    pub(crate) fn rearm(&self, key: &Key, deadline: u64) -> Armed {
-        let mut timers = self.lock();
-        if !timers.wheel.is_armed(key) {
-            return Armed::Fired;
-        }
-        let old = timers.wheel.rearm(key, deadline, None);
-        let earliest = self.lower(deadline);
-        drop(timers);
-        drop(old);
-        Armed::Pending { earliest }
+    pub(crate) fn rearm(&self, key: &Key, deadline: u64) -> Rearmed {
+        self.timers.with(|timers| {
+            if !timers.wheel.is_armed(key) {
+                return Rearmed::Fired;
+            }
+            timers.wheel.rearm(key, deadline, None);
+            Rearmed::Pending { earliest: self.lower(deadline) }
+        })
     }
 
     /// Takes a timer out. The waker that is returned has not fired.
     pub(crate) fn remove(&self, key: Key) -> Option<Waker> {
-        let mut timers = self.lock();
-        let waker = timers.wheel.remove(key);
-        if timers.wheel.is_empty() {
-            self.next.store(NEVER, Ordering::Relaxed);
-        }
-        drop(timers);
-        waker
+        self.timers.with(|timers| self.take_out(timers, key))
     }
 
     /// Appends the wakers of what is due. Returns whether more is.
     pub(crate) fn expire(&self, now: u64, ready: &mut Vec<Waker>) -> bool {
-        let mut timers = self.lock();
-        let more = timers.wheel.expire(now, BATCH, ready);
-        self.next.store(timers.wheel.next_deadline().unwrap_or(NEVER), Ordering::Relaxed);
-        more
+        self.timers.with(|timers| {
+            let more = timers.wheel.expire(now, BATCH, ready);
+            self.next.store(timers.wheel.next_deadline().unwrap_or(NEVER), Ordering::Relaxed);
+            more
+        })
     }
 
     /// Fires everything, for a runtime that goes; nothing more can be armed.
     pub(crate) fn close(&self, ready: &mut Vec<Waker>) {
-        let mut timers = self.lock();
-        timers.closed = true;
-        timers.wheel.clear(ready);
-        self.next.store(NEVER, Ordering::Relaxed);
+        self.timers.with(|timers| {
+            timers.closed = true;
+            timers.wheel.clear(ready);
+            self.next.store(NEVER, Ordering::Relaxed);
+        });
     }
 
     /// The shard serves a new runtime.
     pub(crate) fn open(&self) {
-        let mut timers = self.lock();
-        timers.closed = false;
-        // Another clock may have been kept here.
-        timers.wheel.restart();
-        timers.before = timers.totals();
+        self.timers.with(|timers| {
+            timers.closed = false;
+            // Another clock may have been kept here.
+            timers.wheel.restart();
+            timers.before = timers.totals();
+        });
     }
 
     /// Timers armed, fired and cancelled in this runtime.
     pub(crate) fn totals(&self) -> Totals {
-        let timers = self.lock();
-        let (now, before) = (timers.totals(), timers.before);
+        let (now, before) = self.timers.with(|timers| (timers.totals(), timers.before));
         (now.0 - before.0, now.1 - before.1, now.2 - before.2)
     }
 
@@ -152,10 +189,28 @@ impl Shard {
         }
         earliest
     }
+
+    /// Takes a timer out; the caller holds the lock.
+    fn take_out(&self, timers: &mut Timers, key: Key) -> Option<Waker> {
+        let waker = timers.wheel.remove(key);
+        if timers.wheel.is_empty() {
+            self.next.store(NEVER, Ordering::Relaxed);
+        }
+        waker
+    }
 }
 
 impl Timers {
     fn totals(&self) -> Totals {
-        (self.wheel.armed_total(), self.wheel.fired_total(), self.wheel.cancelled_total())
+        let (armed, cancelled) = (self.wheel.armed_total(), self.wheel.cancelled_total());
+        (armed + self.taken_over, self.wheel.fired_total(), cancelled + self.taken_over)
+    }
+
+    /// Takes a timer out that has fired.
+    fn take_fired(&mut self, key: Key, deadline: u64) -> Renewed {
+        let due = self.wheel.elapsed() >= deadline;
+        // Its waker was handed out.
+        let _none = self.wheel.remove(key);
+        Renewed::Fired { due }
     }
 }

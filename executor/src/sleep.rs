@@ -8,15 +8,18 @@
 //! Long delays are rounded up to a coarser grid, so that timers that end at about the same time end together; see
 //! [`Sleep::new`].
 //!
-//! Arming and cancelling costs on a running worker: one clock read, two lock holds (four read-modify-writes), a clone
-//! and a drop of the waker (two); no syscall, no allocation.
+//! What arming and cancelling costs on a running worker: one clock read, and, of the read-modify-writes, one if the same task
+//! has cancelled a timer just before (`shard.rs`), otherwise two for the lock and two for a clone of the waker; no syscall, no
+//! allocation. The clock is read when the `Sleep` is made, because that is from when its time counts. (What the worker has read before
+//! is earlier by an unknown part of a poll, and the sleep would be short by that; what it reads next, at the end of a poll that
+//! blocks for a second, would make it long by that.) To fire costs another hold of the lock, and no clock read.
 
 use crate::{
     budget,
     clock::{Instant, NEVER, nanos},
     context::{self, park},
     runtime,
-    shard::{Armed, Shard},
+    shard::{Rearmed, Renewed, Shard},
     task::Reason,
 };
 use gambol_timer::Key;
@@ -88,10 +91,10 @@ impl Sleep {
         self.grid = 0;
         let (Some(home), Some(key)) = (self.home, &self.key) else { return };
         match home.rearm(key, deadline.0) {
-            Armed::Pending { earliest: true } => runtime::timer_armed(home, deadline.0),
-            Armed::Pending { earliest: false } => {}
+            Rearmed::Pending { earliest: true } => runtime::timer_armed(home, deadline.0),
+            Rearmed::Pending { earliest: false } => {}
             // It will be armed again when it is polled; whoever was to be woken has been woken.
-            Armed::Fired => self.disarm(),
+            Rearmed::Fired => self.disarm(),
         }
     }
 
@@ -101,10 +104,11 @@ impl Sleep {
         self.deadline.checked_add(mask).map_or(NEVER, |d| d & !mask)
     }
 
-    /// Takes it out of the wheel.
+    /// Cancels it.
+    #[inline]
     fn disarm(&mut self) {
         if let (Some(home), Some(key)) = (self.home.take(), self.key.take()) {
-            drop(home.remove(key));
+            runtime::disarm(home, key);
         }
     }
 
@@ -119,12 +123,13 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let spent = ready!(budget::spend(cx));
-        match (self.home, &self.key) {
-            (Some(home), Some(key)) => match home.renew(key, cx.waker()) {
-                Armed::Pending { .. } => {}
-                Armed::Fired => {
-                    self.disarm();
-                    if context::now() >= self.deadline {
+        match (self.home, self.key.take()) {
+            (Some(home), Some(key)) => match home.renew(key, self.deadline, cx.waker()) {
+                Renewed::Pending(key) => self.key = Some(key),
+                Renewed::Fired { due } => {
+                    self.home = None;
+                    // The shard goes by its runtime's clock, and we by the one that is here.
+                    if (due && context::is_inside(home.core)) || context::now() >= self.deadline {
                         return Poll::Ready(());
                     }
                     // Its runtime went away before its time. It goes on in the one that is here now.

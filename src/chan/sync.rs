@@ -4,14 +4,12 @@
 
 #[cfg(not(gambol_loom))]
 pub(crate) use std::{
-    hint::spin_loop,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     thread,
 };
 
 #[cfg(gambol_loom)]
 pub(crate) use loom::{
-    hint::spin_loop,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     thread,
 };

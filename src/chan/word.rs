@@ -10,20 +10,18 @@
 //! | 5 | OFFERED | a sender waits |
 //! | 6.. | | how many values are in the channel |
 //!
-//! To lock: swap LOCKED in (Acquire); who finds it there spins a little, then yields its thread, then sleeps. To release: store the
-//! new bits (Release). So an operation is one read-modify-write and one plain store on one line, and whoever has locked has in
-//! the old bits what it needs to know for the usual case.
+//! How it is locked is in `executor/src/lock.rs`: an operation is one read-modify-write and one plain store on one line, and whoever has
+//! locked has in the old bits what it needs to know for the usual case.
 //!
 //! The lock is held for some dozens of instructions, at the longest for the growth of a list, and never while somebody
 //! else's code runs: wakers are cloned before it is taken and woken or dropped after it was released, and so are values
-//! dropped. A futex mutex would take two read-modify-writes each time.
+//! dropped.
 //!
 //! What the other bits tell without the lock may be outdated as soon as it is read. They save work (the lock, or the clone
 //! of a waker) and decide nothing: who waits has always looked again under the lock.
 
-use super::sync::{AtomicUsize, Ordering, spin_loop, thread};
+use gambol_executor::lock::{self, LOCKED};
 
-const LOCKED: usize = 1;
 pub(crate) const RECEIVABLE: usize = 1 << 1;
 pub(crate) const SENDABLE: usize = 1 << 2;
 pub(crate) const CLOSED: usize = 1 << 3;
@@ -34,21 +32,14 @@ pub(crate) const LEN: u32 = 6;
 /// One value.
 pub(crate) const ONE: usize = 1 << LEN;
 
-/// Looks of a thread that finds the lock taken before it gives its processor away: the holder may be on another one, and be done in a
-/// moment. Before each look but the first it waits twice as long, up to 2^6 pauses: so where several want the lock all the time, each
-/// has the line to itself for some dozens of operations, which is faster for all than to exchange it after each.
-const SPINS: u32 = if cfg!(gambol_loom) { 0 } else { 12 };
-/// Yields before it sleeps: a holder of lower priority would otherwise never run under a real-time scheduler.
-const YIELDS: u32 = 1_000;
-
 /// See the head of this file.
 #[derive(Debug)]
-pub struct Word(AtomicUsize, #[cfg(gambol_loom)] usize);
+pub struct Word(lock::Word, #[cfg(gambol_loom)] usize);
 
 impl Word {
     pub(crate) fn new(bits: usize) -> Word {
         Word(
-            AtomicUsize::new(bits),
+            lock::Word::new(bits),
             #[cfg(gambol_loom)]
             number(),
         )
@@ -71,48 +62,7 @@ impl Word {
     /// Takes the lock. The bits as they were left by the last holder.
     #[inline]
     pub(crate) fn acquire(&self) -> usize {
-        match self.try_acquire() {
-            Some(bits) => bits,
-            None => self.acquire_slow(),
-        }
-    }
-
-    #[cfg(not(gambol_loom))]
-    #[inline]
-    fn try_acquire(&self) -> Option<usize> {
-        // Acquire, with the Release in `release`: what the last holder wrote is seen.
-        let bits = self.0.swap(LOCKED, Ordering::Acquire);
-        (bits & LOCKED == 0).then_some(bits)
-    }
-
-    /// The model checker does not know that nothing comes between what a swap has read and what it has written: a swap that finds
-    /// LOCKED could then stand behind the holder's release, and the lock would never be free again. So it writes nothing here.
-    #[cfg(gambol_loom)]
-    fn try_acquire(&self) -> Option<usize> {
-        let bits = self.0.load(Ordering::Relaxed);
-        if bits & LOCKED == 0 && self.0.compare_exchange(bits, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            return Some(bits);
-        }
-        thread::yield_now();
-        None
-    }
-
-    #[cold]
-    fn acquire_slow(&self) -> usize {
-        let mut looks = 0;
-        loop {
-            if looks < SPINS {
-                (0..1 << looks.min(6)).for_each(|_| spin_loop());
-            } else {
-                wait(looks - SPINS);
-            }
-            looks += 1;
-            if self.0.load(Ordering::Relaxed) & LOCKED == 0
-                && let Some(bits) = self.try_acquire()
-            {
-                return bits;
-            }
-        }
+        self.0.acquire()
     }
 
     /// # Safety
@@ -120,37 +70,26 @@ impl Word {
     /// The caller holds the lock, and what it guards is not touched afterwards.
     #[inline]
     pub(crate) unsafe fn release(&self, bits: usize) {
-        debug_assert_eq!(bits & LOCKED, 0);
-        self.0.store(bits, Ordering::Release);
+        // SAFETY: the caller's promise.
+        unsafe { self.0.release(bits) };
     }
 
     /// The bits, unless somebody holds the lock.
     #[inline]
     pub(crate) fn peek(&self) -> Option<usize> {
-        let bits = self.0.load(Ordering::Relaxed);
+        let bits = self.0.look();
         (bits & LOCKED == 0).then_some(bits)
     }
 
     /// Whether a bit was set, or may be set in a moment.
     #[inline]
     pub(crate) fn may(&self, bit: usize) -> bool {
-        self.0.load(Ordering::Relaxed) & (bit | LOCKED) != 0
+        self.0.look() & (bit | LOCKED) != 0
     }
-}
-
-#[cfg(not(gambol_loom))]
-fn wait(times: u32) {
-    if times <= YIELDS { thread::yield_now() } else { thread::sleep(std::time::Duration::from_micros(50)) }
-}
-
-#[cfg(gambol_loom)]
-fn wait(_: u32) {
-    let _ = YIELDS;
-    thread::yield_now();
 }
 
 #[cfg(gambol_loom)]
 fn number() -> usize {
     static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
+    LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
 }

@@ -183,21 +183,24 @@ impl Wheel {
         replaced
     }
 
-    /// Makes an armed timer wake `waker`. The waker that was replaced comes back; `None` if the one
-    /// that is there would wake the same task and is kept.
-    ///
-    /// When it replaces, it clones `waker`, so a foreign waker's `clone` runs under the caller's
-    /// lock. Where that must not be, see [`rearm`](Wheel::rearm), which takes its waker by value.
+    /// Whether the timer would wake the same task as `waker`.
     ///
     /// # Errors
     ///
     /// [`Fired`] if the timer is not armed.
     #[inline]
-    pub fn set_waker(&mut self, key: &Key, waker: &Waker) -> Result<Option<Waker>, Fired> {
-        match &mut self.arena.node_mut(key.index()).waker {
+    pub fn will_wake(&self, key: &Key, waker: &Waker) -> Result<bool, Fired> {
+        match &self.arena.node(key.index()).waker {
+            Some(own) => Ok(own.will_wake(waker)),
             None => Err(Fired),
-            Some(old) if old.will_wake(waker) => Ok(None),
-            Some(old) => Ok(Some(mem::replace(old, waker.clone()))),
+        }
+    }
+
+    /// Makes an armed timer wake `waker`. The waker that was replaced comes back; if the timer has fired, that is `waker`.
+    pub fn set_waker(&mut self, key: &Key, waker: Waker) -> Waker {
+        match &mut self.arena.node_mut(key.index()).waker {
+            Some(own) => mem::replace(own, waker),
+            None => waker,
         }
     }
 

@@ -226,7 +226,9 @@ fn a_fired_timer_is_armed_again_only_with_a_waker() {
     let mut ready = Vec::new();
     let key = wheel.insert(10, noop());
     wheel.expire(10, 10, &mut ready);
-    assert_eq!(wheel.set_waker(&key, Waker::noop()).map(|_| ()), Err(Fired));
+    assert_eq!(wheel.will_wake(&key, Waker::noop()), Err(Fired));
+    drop(wheel.set_waker(&key, noop()));
+    assert!(!wheel.is_armed(&key));
     assert!(wheel.rearm(&key, 20, None).is_none());
     assert!(!wheel.is_armed(&key) && wheel.next_deadline().is_none());
     assert!(wheel.rearm(&key, 20, Some(noop())).is_none());
@@ -245,11 +247,11 @@ fn every_waker_comes_back_to_the_caller() {
     assert!(replaced.is_some() && count() == 2);
     drop(replaced);
     let other = Counted::waker(&alive);
-    let replaced = wheel.set_waker(&key, &other);
-    assert!(matches!(replaced, Ok(Some(_))) && count() == 2);
-    drop(replaced);
-    assert!(matches!(wheel.set_waker(&key, &other), Ok(None)));
-    drop(other);
+    assert_eq!(wheel.will_wake(&key, &other), Ok(false));
+    let replaced = wheel.set_waker(&key, other.clone());
+    assert_eq!((wheel.will_wake(&key, &other), count()), (Ok(true), 2));
+    assert!(!replaced.will_wake(&other));
+    drop((replaced, other));
     assert_eq!(count(), 1);
     let mut ready = Vec::new();
     wheel.expire(20, 10, &mut ready);

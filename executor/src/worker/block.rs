@@ -158,6 +158,7 @@ impl Local {
             self.trace(|| Note::StallEnd { worker: worker.index });
         }
         core.table.step_out(worker);
+        self.clear_cancelled();
         if let Some(item) = worker.slot.take() {
             core.injector.push(Job::One(item));
         }

@@ -187,6 +187,7 @@ impl Local {
         let (elapsed, turns) = self.clock.take(turn, now);
         core.keep_coarse(now);
         self.worker.pulse.looked.store(now, Ordering::Relaxed);
+        self.clear_cancelled();
         self.crowded.set(self.worker.ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.weigh(turn, elapsed, turns);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {

@@ -32,6 +32,7 @@ use crate::{
     task::{Id, Meta, Owned, Runnable},
     trace::{Lane, Note},
 };
+use gambol_timer::Key;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -214,7 +215,11 @@ pub(crate) struct Local {
     crowded: Cell<bool>,
     /// Woken tasks go to the ring: a batch from the poller is being woken.
     batch: Cell<bool>,
+    /// A timer in the worker's shard that was cancelled last, and may be taken over (`shard.rs`).
+    cancelled: Cell<Option<Key>>,
     clock: check::Watch,
+    /// The last sleep was shorter than [`SHORT`](crate::monitor::SHORT).
+    brief: Cell<bool>,
     /// Wakers to be woken; kept for its memory.
     ready: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
@@ -250,7 +255,9 @@ impl Local {
             searching: Cell::new(false),
             crowded: Cell::new(false),
             batch: Cell::new(false),
+            cancelled: Cell::new(None),
             clock: check::Watch::new(worker.core.clock.now()),
+            brief: Cell::new(true),
             ready: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
@@ -440,6 +447,28 @@ impl Local {
         self.clock.check_soon(self.tick.get());
     }
 
+    // ---- timers
+
+    /// The timer that was cancelled last, if it still stands in the shard.
+    #[inline]
+    pub(crate) fn take_cancelled(&self) -> Option<Key> {
+        self.cancelled.take()
+    }
+
+    /// A timer in the worker's shard was cancelled. It may stay there for a moment; the one before may not.
+    #[inline]
+    pub(crate) fn keep_cancelled(&self, key: Key) -> Option<Key> {
+        self.cancelled.replace(Some(key))
+    }
+
+    /// Takes the timer that was cancelled last out of the shard.
+    fn clear_cancelled(&self) {
+        // To drop a waker may run code of others, which may cancel another.
+        while let Some(key) = self.cancelled.take() {
+            crate::core::discard(self.worker.shard.remove(key));
+        }
+    }
+
     // ---- the registry
 
     pub(crate) fn register(&self, waker: Waker, meta: &Meta) -> u32 {
@@ -455,6 +484,7 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
+        self.clear_cancelled();
         let owned = self.owned.take();
         *self.worker.owned.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned);
     }

@@ -34,6 +34,7 @@ impl Local {
         loop {
             if done() {
                 self.end_search();
+                self.clear_cancelled();
                 return None;
             }
             let attention = self.worker.attention.get();

@@ -5,13 +5,14 @@ use crate::{
     clock::NEVER,
     core::{Core, fork},
     idle::{Left, NOBODY},
+    monitor::SHORT,
     queue::Item,
     trace::Note,
 };
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{ops::Range, sync::atomic::Ordering, time::Duration};
 
-/// A sleep of which it is worth to do the last stretch apart.
-const LONG: Duration = Duration::from_millis(3);
+/// Sleeps of which it is worth to do the last stretch apart.
+const LONG: Range<Duration> = Duration::from_millis(3)..Duration::from_millis(32);
 const LAST_STRETCH: Duration = Duration::from_micros(200);
 /// Passes over the other workers before the search is given up. On the last one slots are looked at too.
 const PASSES: usize = 4;
@@ -118,6 +119,9 @@ impl Local {
             Some(wait) => {
                 let deadline = core.seat.sit(index, || core.earliest());
                 core.driver.refresh(wait);
+                if !self.brief.get() {
+                    core.monitor.put_off(core, deadline);
+                }
                 sleep_until(core, deadline, |timeout| {
                     if !wait.has_poller() {
                         return parker.park(timeout);
@@ -146,6 +150,7 @@ impl Local {
         core.keep_coarse(now);
         core.driver.keep_looked(now);
         self.worker.pulse.looked.store(now, Ordering::Relaxed);
+        self.brief.set(now.saturating_sub(self.clock.recent()) < SHORT);
         self.clock.woken(self.tick.get(), now);
         self.crowded.set(false);
         let polled = ready.len();
@@ -165,8 +170,9 @@ impl Local {
         }
     }
 
-    /// Before a sleep: gives back memory that a peak has left.
+    /// Before a sleep: gives back memory that a peak has left, and the timer that was cancelled last.
     fn tidy(&self) {
+        self.clear_cancelled();
         // SAFETY: we are the worker's thread.
         unsafe { self.core().registry.tidy(self.worker.index, &mut self.owned.borrow_mut()) };
         let mut ready = self.ready.borrow_mut();
@@ -180,13 +186,14 @@ impl Local {
 ///
 /// A processor that has been idle for long takes 50 to 150 µs more to wake than one that has just been awake (measured on a
 /// virtual machine: sleeps of 20 ms were late by 142 µs, of 1 ms by 25 µs). So a long sleep has two stretches, of which the
-/// second is short.
+/// second is short. Not so a very long one: most timers that are so far away are on a grid of that width (`sleep.rs`), and a program that
+/// ticks ten times a second had better wake ten times.
 fn sleep_until(core: &Core, deadline: u64, mut sleep: impl FnMut(Option<Duration>) -> bool) {
     let Some(left) = core.until(deadline) else {
         sleep(None);
         return;
     };
-    if left < LONG {
+    if !LONG.contains(&left) {
         sleep(Some(left));
         return;
     }

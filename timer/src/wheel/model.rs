@@ -191,10 +191,11 @@ impl Model {
                 let timer = &mut self.timers[number];
                 let new = if *same { timer.waker.clone() } else { Model::waker() };
                 let armed = timer.place.and_then(|place| self.armed.get_mut(&place));
-                match self.wheel.set_waker(&timer.key, &new) {
-                    Err(Fired) => assert!(armed.is_none()),
-                    Ok(replaced) => {
-                        assert_eq!(replaced.is_none(), *same);
+                let replaced = self.wheel.set_waker(&timer.key, new.clone());
+                match self.wheel.will_wake(&timer.key, &new) {
+                    Err(Fired) => assert!(armed.is_none() && replaced.will_wake(&new)),
+                    Ok(will_wake) => {
+                        assert!(will_wake && replaced.will_wake(&timer.waker));
                         armed.expect("armed in the model too").0 = new.clone();
                         timer.waker = new;
                     }
