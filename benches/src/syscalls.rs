@@ -245,27 +245,26 @@ fn difference(few: &Counts, many: &Counts, ops: u64) -> Counts {
 fn print(workload: &str, workers: usize, columns: &[&Peer], samples: &[Vec<Counts>]) {
     let names: String = columns.iter().map(|peer| format!(" {:>8}", peer.name)).collect();
     println!("{:<16}{names}", format!("{workload}, {workers}"));
-    let cells = |calls: &[&str]| -> Vec<f64> {
-        let sum = |counts: &Counts| calls.iter().filter_map(|call| counts.get(*call)).sum::<f64>();
-        samples.iter().map(|runs| median(&runs.iter().map(sum).collect::<Vec<_>>()).unwrap_or(f64::NAN)).collect()
+    let sum = |counts: &Counts, calls: &[&str]| calls.iter().filter_map(|call| counts.get(*call)).sum::<f64>();
+    let cells = |of: &dyn Fn(&Counts) -> f64| -> Vec<f64> {
+        samples.iter().map(|runs| median(&runs.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)).collect()
     };
     let line = |name: &str, cells: &[f64]| {
         let cells: String = cells.iter().map(|cell| format!(" {:>8}", number(*cell))).collect();
         println!("  {name:<14}{cells}");
     };
-    let all = cells(&["total"]);
-    let mut others = all.clone();
     for (name, calls) in ROWS {
-        let cells = cells(calls);
-        others.iter_mut().zip(&cells).for_each(|(rest, cell)| *rest -= cell);
+        let cells = cells(&|counts| sum(counts, calls));
         if cells.iter().any(|cell| is_visible(*cell)) {
             line(name, &cells);
         }
     }
+    let in_rows = |counts: &Counts| ROWS.iter().map(|(_, calls)| sum(counts, calls)).sum::<f64>();
+    let others = cells(&|counts| sum(counts, &["total"]) - in_rows(counts));
     if others.iter().any(|cell| is_visible(*cell)) {
         line("others", &others);
     }
-    line("all", &all);
+    line("all", &cells(&|counts| sum(counts, &["total"])));
     println!();
 }
 

@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::task::Poll;
@@ -98,8 +97,9 @@ fn an_end_before_the_first_wait_is_told() {
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_each_time() {
+    use std::io::ErrorKind;
     let rig = Rig::new();
-    let io = rig.add_later(File::open("/proc/self/exe").unwrap());
+    let io = rig.add_later(std::fs::File::open("/proc/self/exe").unwrap());
     let seen = io.source.ready(Direction::Read).unwrap();
     io.source.would_block(Direction::Read, seen);
     let (_, waker) = flag();
