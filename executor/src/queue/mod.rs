@@ -8,7 +8,7 @@ mod ring;
 mod slot;
 
 pub(crate) use injector::{Injector, Job};
-pub(crate) use ring::{Ring, Spill};
+pub(crate) use ring::{CAPACITY, Ring, Spill};
 pub(crate) use slot::Slot;
 
 use std::ptr::NonNull;
