@@ -114,6 +114,12 @@ impl Context {
         unsafe { self.meta.get().as_ref() }
     }
 
+    /// Whether the thread is in no task: a worker between two turns, or at the end of a task that has just finished.
+    #[inline]
+    pub(crate) fn is_between_turns(&self) -> bool {
+        self.meta.get().is_null()
+    }
+
     /// The thread's own tasks, if it is in a `block_on`.
     #[inline]
     pub(crate) fn locals(&self) -> Option<&Locals> {

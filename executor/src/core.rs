@@ -701,6 +701,9 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
                 return schedule_watched(cx, local, runnable, info.woken_while_running);
             }
             local.set_queued(&runnable);
+            if cx.is_between_turns() {
+                return local.push_joiner(runnable.into_raw());
+            }
             if info.woken_while_running {
                 local.reschedule(runnable.into_raw());
             } else {
@@ -716,7 +719,9 @@ fn schedule(runnable: Runnable, info: ScheduleInfo) {
 fn schedule_watched(cx: &context::Context, local: &worker::Local, runnable: Runnable, meanwhile: bool) {
     local.mark_queued(&runnable);
     let runnable = local.trace_woken(cx, runnable, meanwhile);
-    if meanwhile {
+    if cx.is_between_turns() {
+        local.push_joiner(runnable.into_raw());
+    } else if meanwhile {
         local.reschedule(runnable.into_raw());
     } else {
         local.push_woken(runnable.into_raw());

@@ -418,6 +418,20 @@ impl Local {
         }
     }
 
+    /// A task that was woken by the end of another, which it joins: behind what is ready, if anything is. One that joins many in
+    /// turn so finds ended those that stood behind the first, and need not wait for each by itself. (As the next one, which
+    /// it was before, it waited at half of a thousand joins; spawn and join took 78 ns of CPU time each, and take 62.)
+    #[inline(never)]
+    pub(crate) fn push_joiner(&self, item: Item) {
+        if self.batch.get() || self.worker.ring.len() == 0 {
+            return self.push_woken(item);
+        }
+        self.push_back(item);
+        if self.worker.diverts() {
+            self.divert();
+        }
+    }
+
     /// A task that poller or timers have woken.
     fn push_batch(&self, item: Item) {
         if self.crowded.get() {
