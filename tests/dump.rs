@@ -346,7 +346,8 @@ fn tasks_have_their_names_and_the_table_is_readable() {
     {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
-    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    // A little more with the greatest numbers.
+    assert!(text.lines().all(|line| line.chars().count() <= 130), "{text}");
 }
 
 #[gambol::test]

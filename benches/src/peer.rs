@@ -72,7 +72,7 @@ pub const PEERS: &[Peer] = &[
         rank: Rank::Peer,
         road: |kind| channels::<Crossbeam>(kind).or(select::<Crossbeam>(kind)),
     },
-    Peer { name: "compio", rank: Rank::Peer, road: network::<Compio> },
+    Peer { name: "compio", rank: Rank::Peer, road: |kind| network::<Compio>(kind).filter(|_| Compio::is_here()) },
     // What the kernel alone costs.
     Peer { name: "epoll", rank: Rank::Limit, road: network::<Epoll> },
 ];

@@ -44,10 +44,11 @@
 use super::{
     Receiver, Sender, TryRecvError, TrySendError, buffered, oneshot,
     patience::Patient,
-    sync::{Ordering, UnsafeCell, thread},
+    sync::{Ordering, UnsafeCell},
     unbounded, unbuffered,
     word::Word,
 };
+use loom::thread;
 use std::{
     pin::Pin,
     sync::{

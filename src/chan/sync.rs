@@ -1,18 +1,12 @@
-//! Atomics, cells and threads for the protocols of this module: std's, or the model checker's under `--cfg gambol_loom`.
+//! Atomics and cells for the protocols of this module: std's, or the model checker's under `--cfg gambol_loom`.
 //!
 //! Re-exports, and std's cell behind the model checker's interface; no logic.
 
 #[cfg(not(gambol_loom))]
-pub(crate) use std::{
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    thread,
-};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(gambol_loom)]
-pub(crate) use loom::{
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
-    thread,
-};
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(gambol_loom)]
 pub(crate) use loom::cell::UnsafeCell;

@@ -1,6 +1,6 @@
 //! compio: a runtime for each thread, on io_uring, so that nothing moves between threads.
 //!
-//! Where the kernel or a sandbox refuses io_uring, compio cannot start and neither can this peer: its other driver is made for
+//! Where the kernel or a sandbox refuses io_uring, compio cannot start and its column stays empty: its other driver is made for
 //! where there is none at all, and is not what its users choose it for. monoio has the same shape and was not taken: compio is the
 //! one that is developed further.
 //!
@@ -16,11 +16,19 @@ use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{Runtime, RuntimeBuilder};
 use std::io;
 use std::net::{self, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// The started threads, which live as long as the process.
 pub struct Compio(());
+
+impl Compio {
+    /// Whether it can start here.
+    pub fn is_here() -> bool {
+        static IS_HERE: OnceLock<bool> = OnceLock::new();
+        *IS_HERE.get_or_init(|| Runtime::new().is_ok())
+    }
+}
 
 impl Serve for Compio {
     const HTTP: bool = false;
