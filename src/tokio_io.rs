@@ -43,15 +43,15 @@ fn room<'a>(buf: &'a mut ReadBuf<'_>) -> &'a mut [u8] {
 ///
 /// # Safety
 ///
-/// If it says that so many bytes were read, they are initialised, at the beginning of the buffer.
+/// If it says that so many bytes were read, there are so many in the buffer, and they are initialised, at its beginning. It writes
+/// bytes into the buffer and nothing else: none that was initialised is made uninitialised, whatever it says.
 pub(crate) unsafe trait ReadUninit {
     /// As `poll_read` of `futures_io`.
     fn poll_read_uninit(&self, cx: &mut Context<'_>, buf: &mut [MaybeUninit<u8>]) -> Poll<Result<usize>>;
 }
 
 /// Traits for a type, which has the siblings of `futures_io`: `tokio_io!(Type: AsyncRead AsyncWrite)`; `ReadUninit` makes `AsyncRead`
-/// out of that. Its parameters stand
-/// in brackets before it.
+/// out of that. Its parameters stand in brackets before it.
 macro_rules! tokio_io {
     ([$($generics:tt)*] $type:ty: AsyncRead $($more:ident)*) => {
         impl<$($generics)*> tokio::io::AsyncRead for $type
@@ -70,10 +70,10 @@ macro_rules! tokio_io {
     ([$($generics:tt)*] $type:ty: ReadUninit $($more:ident)*) => {
         impl<$($generics)*> tokio::io::AsyncRead for $type {
             fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-                // SAFETY: nothing that is initialised is made uninitialised: bytes are written there and nothing else.
+                // SAFETY: nothing that is initialised may be made uninitialised: `ReadUninit` promises it.
                 let room = unsafe { buf.unfilled_mut() };
                 let n = ready!(self.poll_read_uninit(cx, room))?;
-                // SAFETY: `ReadUninit` promises that the first `n` bytes of the room are initialised.
+                // SAFETY: `ReadUninit` promises that the room has `n` bytes and that the first `n` are initialised.
                 unsafe { buf.assume_init(n) };
                 buf.advance(n);
                 Poll::Ready(Ok(()))

@@ -10,7 +10,7 @@ use crate::{
     runtime,
     task::Reason,
 };
-use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Source};
+use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Ready, Source};
 use std::{
     fmt, io,
     mem::ManuallyDrop,
@@ -164,7 +164,12 @@ impl<T: AsDescriptor> Io<T> {
     ///
     /// # Errors
     ///
-    /// Those of the operation, untouched; "the runtime is gone".
+    /// Those of the operation, untouched; "the runtime is gone". The operating system's, when it refuses to watch a descriptor of
+    /// [`new_connected`](Self::new_connected).
+    ///
+    /// # Panics
+    ///
+    /// In the child of a fork, if it would have to wait: the poller is the parent's.
     ///
     /// # Cancel safety
     ///
@@ -183,6 +188,10 @@ impl<T: AsDescriptor> Io<T> {
     /// [`new`](Self::new).
     ///
     /// # Errors
+    ///
+    /// As for `poll_io`.
+    ///
+    /// # Panics
     ///
     /// As for `poll_io`.
     ///
@@ -240,14 +249,19 @@ impl<T: AsDescriptor> Io<T> {
     ///
     /// # Errors
     ///
-    /// "The runtime is gone".
+    /// "The runtime is gone". The operating system's, when it refuses to watch a descriptor of
+    /// [`new_connected`](Self::new_connected).
+    ///
+    /// # Panics
+    ///
+    /// As for `poll_io`.
     pub fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction, reason: Reason) -> Poll<io::Result<()>> {
         let spent = ready!(budget::spend(cx));
         // A connection can be written to until a write says otherwise; but that it can be read from is to be news.
         if direction == Direction::Read {
             self.source.distrust(direction);
         }
-        match self.poller.poll_ready(&self.source, direction, cx.waker()) {
+        match ready_or_enrolled(&self.source, &self.poller, cx, direction) {
             Poll::Ready(ready) => Poll::Ready(ready.map(|_| ())),
             Poll::Pending => {
                 spent.refund();
@@ -270,7 +284,7 @@ fn poll<R>(
 ) -> Poll<io::Result<R>> {
     let spent = ready!(budget::spend(cx));
     loop {
-        let ready = match poller.poll_ready(source, direction, cx.waker()) {
+        let ready = match ready_or_enrolled(source, poller, cx, direction) {
             Poll::Ready(ready) => ready?,
             Poll::Pending => {
                 spent.refund();
@@ -292,6 +306,22 @@ fn poll<R>(
             }
         }
     }
+}
+
+/// Whether the direction may be ready; if not, the task is enrolled.
+#[inline]
+fn ready_or_enrolled(
+    source: &Source,
+    poller: &Poller,
+    cx: &Context<'_>,
+    direction: Direction,
+) -> Poll<io::Result<Ready>> {
+    if let Some(ready) = source.ready(direction) {
+        return Poll::Ready(Ok(ready));
+    }
+    // The child would add the descriptor to the kernel's set, which is the parent's too, and the parent could not any more.
+    fork::check();
+    poller.poll_ready(source, direction, cx.waker())
 }
 
 impl<T: AsDescriptor> Drop for Io<T> {

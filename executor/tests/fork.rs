@@ -4,13 +4,14 @@
 mod common;
 
 use common::runtime;
-use futures::future::{Either, select};
-use gambol_executor::{Direction, Io, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
+use futures::future::{Either, join, select};
+use gambol_executor::{Direction, Done, Io, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
     future::poll_fn,
-    io::Write,
+    io::{self, Read, Write},
     os::unix::net::UnixStream,
     panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -166,5 +167,38 @@ fn the_drop_of_a_socket_in_the_child_leaves_the_parents_registered() {
             matches!(select(readable, Sleep::new(Duration::from_secs(5))).await, Either::Left((Ok(()), _)))
         });
         assert!(readable, "{end:?}");
+    }
+}
+
+/// The kernel's set is the parent's too: what the child added to it could not be added by the parent any more.
+#[test]
+fn a_child_that_waits_for_a_connection_panics_and_leaves_it_to_the_parent() {
+    #[derive(Clone, Copy, Debug)]
+    enum Use {
+        Read,
+        Readable,
+    }
+    fn poll_read(io: &Io<UnixStream>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        io.poll_io(cx, Direction::Read, Reason::Read, |mut socket| {
+            Ok(Done { value: socket.read_exact(&mut [0])?, short: false })
+        })
+    }
+    let runtime = used();
+    for kind in [Use::Read, Use::Readable] {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let io = runtime.block_on(async { Io::new_connected(ours).unwrap() });
+        let in_child = in_child(|| {
+            let cx = &mut Context::from_waker(Waker::noop());
+            let _ = match kind {
+                Use::Read => poll_read(&io, cx),
+                Use::Readable => io.poll_ready(cx, Direction::Read, Reason::Read),
+            };
+        });
+        assert_eq!(in_child, Some(PANICKED), "{kind:?}");
+        // The parent has to wait as well, before the byte comes.
+        let (read, written) =
+            runtime.block_on(async { join(poll_fn(|cx| poll_read(&io, cx)), async { theirs.write_all(b"x") }).await });
+        assert!(read.is_ok() && written.is_ok(), "{kind:?}: {read:?}");
     }
 }

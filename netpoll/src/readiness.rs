@@ -22,6 +22,8 @@
 //! without trying takes that back before (`distrust`). The first who has
 //! to wait has the kernel watch it, under the source's lock and before anybody enrols. The kernel then reports what is
 //! ready at that moment, so nothing that came before is lost.
+//! That may be delivered before `rouse`, while the bit still stands: from the first delivery on, which the generation shows, nothing is
+//! taken back.
 //!
 //! The two waiter bits and `DORMANT` change only under the source's lock, and when that lock is free the former say exactly whether the list of
 //! that direction is occupied. All other bits change without it.
@@ -287,9 +289,11 @@ impl Word {
 
     /// Takes back that a dormant source was born ready in this direction, for who waits for news and does not try.
     pub(crate) fn distrust(&self, direction: Direction) {
-        // Only while it is dormant: nothing was delivered then. Relaxed: as in `clear`.
+        // Only before the first delivery: that may come before `rouse`, since the kernel watches already then. Relaxed: as in
+        // `clear`.
         self.update(Ordering::Relaxed, |word| {
-            (word & DORMANT != 0 && word & direction.ready() != 0).then_some(word & !direction.ready())
+            let born = word & DORMANT != 0 && word & GENERATION == 0;
+            (born && word & direction.ready() != 0).then_some(word & !direction.ready())
         });
     }
 

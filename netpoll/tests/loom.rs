@@ -29,7 +29,9 @@
 //! | `Word::retire` does not set its bit | `a_waiter_learns_of_the_end_of_its_source` |
 //! | `Source::retire` takes no lists | `a_waiter_learns_of_the_end_of_its_source` |
 //! | `Word::retire`: Relaxed for Release | `who_is_told_of_the_end_sees_what_came_before_it` |
+//! | `enrol_slow` rouses a source that the kernel refuses | `whom_the_kernel_refuses_is_not_parked_and_the_next_one_asks_again` |
 //! | `enrol_slow` does not look whether a dormant source is retired | `a_source_that_has_ended_is_not_watched_any_more` |
+//! | `Word::distrust` does not look at the generation | `who_waits_for_news_does_not_take_back_what_was_told_while_the_source_was_roused` |
 //! | `enrol_slow` has a dormant source watched without the lock | that, and `of_two_who_find_a_source_dormant_one_has_it_watched_and_both_are_told` |
 //! | `Latch::open`: a plain store | `a_notification_that_is_not_repeated_is_not_lost` |
 //! | `Latch::open`: Relaxed for Acquire | `a_notification_that_is_not_repeated_is_not_lost` |
@@ -236,6 +238,67 @@ fn a_source_that_has_ended_is_not_watched_any_more() {
         assert_eq!(kernel.0.lock().unwrap().asked, asked);
         // Its waker was taken with the source.
         assert_eq!((asked, flag.woken()), (usize::from(pending), 0));
+    });
+}
+
+/// Hunts: a refusal of the kernel that leaves somebody parked, or after which nobody asks again.
+#[test]
+fn whom_the_kernel_refuses_is_not_parked_and_the_next_one_asks_again() {
+    check(|swapped| {
+        let source = Arc::new(model::dormant());
+        let seen = source.ready(Direction::Read).expect("a dormant source is taken for ready");
+        source.would_block(Direction::Read, seen);
+        let kernel = Arc::new(Kernel::default());
+        let parking = |waker: Waker| {
+            let (source, kernel) = (Arc::clone(&source), Arc::clone(&kernel));
+            move || {
+                let watch = || {
+                    kernel.watch()?;
+                    // It has no room the first time.
+                    let mut state = kernel.0.lock().unwrap();
+                    state.watches = state.asked > 1;
+                    if state.watches { Ok(()) } else { Err(std::io::ErrorKind::StorageFull.into()) }
+                };
+                model::poll_ready(&source, Direction::Read, &waker, watch)
+            }
+        };
+        let ((one, one_waker), (two, two_waker)) = (flag(), flag());
+        let (first, second) = race(swapped, parking(one_waker), parking(two_waker));
+        assert!(kernel.0.lock().unwrap().watches);
+        delivery(&source)();
+        for (poll, flag) in [(&first, one), (&second, two)] {
+            assert_eq!(flag.woken(), usize::from(poll.is_pending()));
+        }
+        let refused = |poll: &Poll<std::io::Result<_>>| matches!(poll, Poll::Ready(Err(_)));
+        assert!(first.is_pending() && refused(&second) || second.is_pending() && refused(&first));
+    });
+}
+
+/// Hunts: an event that is delivered before the thread that had the source watched has come out of its call; a reader who waits for
+/// news takes what it has brought for what the source was born with, and there is no second event.
+#[test]
+fn who_waits_for_news_does_not_take_back_what_was_told_while_the_source_was_roused() {
+    check(|swapped| {
+        let source = Arc::new(model::dormant());
+        let seen = source.ready(Direction::Write).expect("a dormant source is taken for ready");
+        source.would_block(Direction::Write, seen);
+        // The bytes are there already, and the poller's thread is quick.
+        let waiting = |direction| {
+            let source = Arc::clone(&source);
+            move || {
+                if direction == Direction::Read {
+                    source.distrust(direction);
+                }
+                let (_, waker) = flag();
+                let watch = || {
+                    delivery(&source)();
+                    Ok(())
+                };
+                model::poll_ready(&source, direction, &waker, watch).is_pending()
+            }
+        };
+        let (writer_waits, reader_waits) = race(swapped, waiting(Direction::Write), waiting(Direction::Read));
+        assert!(writer_waits && !reader_waits);
     });
 }
 

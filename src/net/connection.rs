@@ -176,7 +176,8 @@ macro_rules! delegate_read {
             }
         }
 
-        // SAFETY: the function gives what recv(2) says: how many bytes it has written at the beginning of the buffer.
+        // SAFETY: recv(2) writes bytes, and says how many it has written at the beginning of the buffer, at most as many as it was told
+        // that there are; the function gives that, or zero where it asks nothing.
         #[cfg(feature = "tokio-io")]
         unsafe impl<$($generics)*> $crate::tokio_io::ReadUninit for $type {
             fn poll_read_uninit(

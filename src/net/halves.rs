@@ -148,7 +148,7 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// "The runtime is gone".
+            /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
             ///
             /// # Cancel safety
             ///
@@ -190,7 +190,7 @@ macro_rules! writes {
             ///
             /// # Errors
             ///
-            /// "The runtime is gone".
+            /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
             ///
             /// # Cancel safety
             ///

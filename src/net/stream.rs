@@ -90,7 +90,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// "The runtime is gone".
+    /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
     ///
     /// # Cancel safety
     ///
@@ -110,7 +110,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// "The runtime is gone".
+    /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
     ///
     /// # Cancel safety
     ///

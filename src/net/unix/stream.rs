@@ -139,7 +139,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// "The runtime is gone".
+    /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
     ///
     /// # Cancel safety
     ///
@@ -161,7 +161,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// "The runtime is gone".
+    /// "The runtime is gone"; the operating system's, when it refuses to watch the connection.
     ///
     /// # Cancel safety
     ///
