@@ -19,7 +19,7 @@ use super::{
 use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
-    core::{Core, OPEN},
+    core::{Core, OPEN, fork},
     deadlock,
     queue::Job,
     stage::{self, Aside},
@@ -176,6 +176,10 @@ impl Local {
 
 /// A worker has stepped out. If that was the last one, or if work waits and nobody sleeps who could run it, sees to another.
 fn ensure_runner(core: &'static Core) {
+    if fork::is_child() {
+        // A thread that was hired here would begin to run copies of the parent's tasks, and so end the process.
+        return;
+    }
     if core.table.active() == 0 {
         if core.table.hire(core).is_err() {
             // No thread to be had. Somebody who waits in a `block_on` can run tasks meanwhile; the monitor asks again.
