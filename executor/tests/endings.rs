@@ -208,12 +208,8 @@ enum Bad {
 
 fn bad(bad: Bad) -> ManuallyDrop<Waker> {
     static CLONE: RawWakerVTable = RawWakerVTable::new(|_| panic!("a hostile clone"), |_| {}, |_| {}, |_| {});
-    static DROP: RawWakerVTable = RawWakerVTable::new(
-        |_| RawWaker::new(std::ptr::null(), &DROP),
-        |_| {},
-        |_| {},
-        |_| panic!("a hostile drop"),
-    );
+    static DROP: RawWakerVTable =
+        RawWakerVTable::new(|_| RawWaker::new(std::ptr::null(), &DROP), |_| {}, |_| {}, |_| panic!("a hostile drop"));
     let vtable = match bad {
         Bad::Clone => &CLONE,
         Bad::Drop => &DROP,

@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::task::Poll;
@@ -99,19 +98,19 @@ fn an_end_before_the_first_wait_is_told() {
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_each_time() {
     let rig = Rig::new();
-    let io = rig.add_later(File::open("/proc/self/exe").unwrap());
+    let io = rig.add_later(std::fs::File::open("/proc/self/exe").unwrap());
     let seen = io.source.ready(Direction::Read).unwrap();
     io.source.would_block(Direction::Read, seen);
     let (_, waker) = flag();
     for _ in 0..2 {
         match rig.poller.poll_ready(&io.source, Direction::Read, &waker) {
-            Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+            Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
             other => panic!("{other:?}"),
         }
     }
     // Without the poller nobody can watch it, and it is not waited for.
     match io.source.poll_ready(Direction::Read, &waker) {
-        Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+        Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
         other => panic!("{other:?}"),
     }
 }
