@@ -45,7 +45,7 @@ impl Alarm {
     /// Rings at `moment` and not before, by the real clock; at once if that has passed. What it was set to before is forgotten.
     pub(crate) fn set(&mut self, moment: u64) {
         match self {
-            Alarm::None => {}
+            Alarm::None => _ = moment,
             #[cfg(target_os = "linux")]
             Alarm::Timer(timer) => {
                 // Zero would stop it.

@@ -16,9 +16,10 @@
 //! Left: to cancel without the lock for good, as Go does, by a mark that is found when the deadline comes. The wheel would hold a task's
 //! memory for as long as its longest time limit, and wake an idle program to find nothing.
 
-use crate::{clock::NEVER, lock::Lock};
+use crate::{clock::NEVER, core::discard, lock::Lock, task::contain};
 use gambol_timer::{Fired, Key, Wheel};
 use std::{
+    panic::resume_unwind,
     sync::atomic::{AtomicU64, Ordering},
     task::Waker,
 };
@@ -98,14 +99,19 @@ impl Shard {
     pub(crate) fn take_over(&self, cancelled: Key, deadline: u64, waker: &Waker) -> Option<(Key, bool)> {
         let result = self.timers.with(|timers| {
             if timers.closed || timers.wheel.will_wake(&cancelled, waker) != Ok(true) {
-                // Dropped when the lock is free.
                 return Err(self.take_out(timers, cancelled));
             }
             timers.wheel.rearm(&cancelled, deadline, None);
             timers.taken_over += 1;
-            Ok((cancelled, self.lower(deadline)))
+            // The one that was cancelled may have been the earliest. If it was the only one, nobody wakes for it.
+            let alone = timers.wheel.len() == 1;
+            if alone {
+                self.next.store(deadline, Ordering::Relaxed);
+            }
+            Ok((cancelled, alone || self.lower(deadline)))
         });
-        result.ok()
+        // The other task's waker is dropped when the lock is free, and a panic of its is not for the task that arms.
+        result.map_err(discard).ok()
     }
 
     /// Looks at a timer again: keeps its waker current. If it has fired, takes it out.
@@ -115,19 +121,28 @@ impl Shard {
             Ok(false) => Err(key),
             Err(Fired) => Ok(timers.take_fired(key, deadline)),
         });
-        result.unwrap_or_else(|key| self.replace(key, deadline, waker.clone()))
+        result.unwrap_or_else(|key| self.replace(key, deadline, waker))
     }
 
     /// The timer is to wake another task than before.
     #[cold]
-    fn replace(&self, key: Key, deadline: u64, waker: Waker) -> Renewed {
-        // What is not needed, the old waker or the new one, is dropped when the lock is free.
-        let (renewed, _unneeded) = self.timers.with(|timers| {
+    fn replace(&self, key: Key, deadline: u64, waker: &Waker) -> Renewed {
+        let waker = match contain(|| waker.clone()) {
+            Ok(waker) => waker,
+            Err(payload) => {
+                // Nobody would have its key.
+                discard(self.remove(key));
+                resume_unwind(payload);
+            }
+        };
+        let (renewed, unneeded) = self.timers.with(|timers| {
             let unneeded = timers.wheel.set_waker(&key, waker);
             // It may have fired since it was looked at, and woken whom it knew.
             let pending = timers.wheel.is_armed(&key);
             (if pending { Renewed::Pending(key) } else { timers.take_fired(key, deadline) }, unneeded)
         });
+        // The old waker, or the new one. The lock is free.
+        discard(unneeded);
         renewed
     }
 
@@ -212,5 +227,32 @@ impl Timers {
         // Its waker was handed out.
         let _none = self.wheel.remove(key);
         Renewed::Fired { due }
+    }
+}
+
+#[cfg(all(test, not(gambol_loom)))]
+mod tests {
+    use super::*;
+    use std::{sync::Arc, task::Wake};
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn nobody_wakes_for_a_timer_whose_place_was_taken_over() {
+        let waker = Waker::from(Arc::new(Nobody));
+        let shard = Shard::new(0);
+        let (key, _) = shard.insert(1_000, waker.clone()).unwrap();
+        let (key, _) = shard.take_over(key, 1_000_000, &waker).unwrap();
+        assert_eq!(shard.next(), 1_000_000);
+        // Beside another it is not asked which of the two was the earliest.
+        let (other, _) = shard.insert(2_000, waker.clone()).unwrap();
+        let (key, earliest) = shard.take_over(key, 3_000, &waker).unwrap();
+        assert!(!earliest && shard.next() == 2_000);
+        assert!(shard.remove(other).is_some() && shard.remove(key).is_some());
+        assert_eq!(shard.next(), NEVER);
     }
 }

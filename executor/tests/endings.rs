@@ -6,7 +6,8 @@ use common::{TakeWaker, ends, event, runtime, yield_now};
 use gambol_executor::{Runtime, Sleep, block_in_place, block_on};
 use std::{
     future::{Future, pending, poll_fn},
-    panic::panic_any,
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind, panic_any},
     pin::Pin,
     sync::{
         Arc,
@@ -17,6 +18,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Counts its drop, then panics if it is to.
 struct Drops(Arc<AtomicUsize>, bool);
@@ -194,6 +197,72 @@ fn a_foreign_waker_that_panics_when_a_timer_wakes_it_hurts_nobody() {
             is_well(&runtime);
         });
     }
+}
+
+/// A waker that panics when it is cloned, or when it is dropped. It wakes nobody.
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    Clone,
+    Drop,
+}
+
+fn bad(bad: Bad) -> ManuallyDrop<Waker> {
+    static CLONE: RawWakerVTable = RawWakerVTable::new(|_| panic!("a hostile clone"), |_| {}, |_| {}, |_| {});
+    static DROP: RawWakerVTable =
+        RawWakerVTable::new(|_| RawWaker::new(std::ptr::null(), &DROP), |_| {}, |_| {}, |_| panic!("a hostile drop"));
+    let vtable = match bad {
+        Bad::Clone => &CLONE,
+        Bad::Drop => &DROP,
+    };
+    // SAFETY: the waker holds nothing.
+    ManuallyDrop::new(unsafe { Waker::new(std::ptr::null(), vtable) })
+}
+
+fn poll_with(sleep: &mut Sleep, waker: &Waker) -> Poll<()> {
+    Pin::new(sleep).poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn a_foreign_waker_that_panics_as_it_is_replaced_leaves_no_timer_behind() {
+    for kind in [Bad::Clone, Bad::Drop] {
+        ends(&format!("{kind:?}"), move || {
+            let runtime = runtime(1);
+            // Not on a worker, which keeps a cancelled timer for a moment.
+            runtime.block_on(async {
+                let mut sleep = Sleep::new(HOUR);
+                let bad = bad(kind);
+                let (first, second) = match kind {
+                    Bad::Clone => (Waker::noop(), &*bad),
+                    Bad::Drop => (&*bad, Waker::noop()),
+                };
+                assert!(poll_with(&mut sleep, first).is_pending());
+                let polled = catch_unwind(AssertUnwindSafe(|| poll_with(&mut sleep, second)));
+                // Nobody asked for the drop of the one that is not needed.
+                assert_eq!(polled.is_err(), matches!(kind, Bad::Clone));
+            });
+            let metrics = runtime.metrics();
+            assert_eq!((metrics.timers_armed(), metrics.timers_cancelled()), (1, 1));
+        });
+    }
+}
+
+#[test]
+fn a_foreign_waker_that_panics_as_its_timer_is_taken_out_hurts_nobody() {
+    ends("a hostile drop", || {
+        let runtime = runtime(1);
+        let task = runtime.spawn(async {
+            poll_fn(|cx| {
+                let (mut one, mut other) = (Sleep::new(HOUR), Sleep::new(HOUR));
+                assert!(poll_with(&mut one, &bad(Bad::Drop)).is_pending());
+                drop(one);
+                // The same turn: the worker still keeps it.
+                assert!(poll_with(&mut other, cx.waker()).is_pending());
+                Poll::Ready(())
+            })
+            .await
+        });
+        runtime.block_on(task).unwrap();
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 #[path = "common/hold.rs"]
 mod hold;
 
-use common::{ends, pair, runtime};
+use common::{ends, event, pair, runtime};
 use gambol_executor::{Direction, Done, Reason, Runtime, Sleep, Stall, StallSite, block_on, spawn};
 use hold::{Hold, Holds, settles};
 use std::{
@@ -69,6 +69,49 @@ fn a_timer_of_a_stuck_worker_fires() {
             block_on(task).unwrap();
         });
     }
+}
+
+#[test]
+fn a_worker_that_goes_back_to_its_block_on_leaves_no_cancelled_timer() {
+    ends("the timer", || {
+        let runtime = Runtime::builder().workers(1).max_workers(2).build().unwrap();
+        let waits = || {
+            let (go, gone) = event();
+            let (tell, told) = mpsc::channel();
+            let task = runtime.spawn(async move {
+                block_on(async move {
+                    tell.send(thread::current().id()).unwrap();
+                    gone.await;
+                });
+            });
+            (told.recv().unwrap(), go, task)
+        };
+        let mut waiting = [waits(), waits()];
+        // There is no third worker: one of the two runs tasks while it waits.
+        let runs = block_on(runtime.spawn(async { thread::current().id() })).unwrap();
+        waiting.sort_by_key(|(thread, ..)| *thread == runs);
+        let [(_, first, ends_first), (_, second, ends_second)] = waiting;
+        first.send();
+        block_on(ends_first).unwrap();
+        settles("the other one rests", || runtime.metrics().workers_spare() == 1);
+        let (tell, told) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
+        let holds = runtime.spawn(poll_fn(move |cx| {
+            let mut sleep = Sleep::new(Duration::from_secs(3600));
+            assert!(Pin::new(&mut sleep).poll(cx).is_pending());
+            drop(sleep);
+            begin.send(()).unwrap();
+            told.recv().unwrap();
+            Poll::Ready(())
+        }));
+        begun.recv().unwrap();
+        // The other is hired again for this one. So who held it up is one too many, and goes back to its wait.
+        block_on(runtime.spawn(async move { tell.send(()).unwrap() })).unwrap();
+        block_on(holds).unwrap();
+        settles("the timer is gone", || runtime.metrics().timers_cancelled() == 1);
+        second.send();
+        block_on(ends_second).unwrap();
+    });
 }
 
 /// A waker that sends a word.

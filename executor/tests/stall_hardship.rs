@@ -5,7 +5,7 @@ mod common;
 #[path = "common/hold.rs"]
 mod hold;
 
-use common::{ends, pair, read, runtime, yield_now};
+use common::{ends, runtime, yield_now};
 use gambol_executor::{Runtime, Sleep, Stall, block_in_place, block_on, spawn};
 use hold::{Hold, Holds, settles};
 use std::{
@@ -18,7 +18,12 @@ use std::{
     },
     task::{Context, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
+};
+#[cfg(target_os = "linux")]
+use {
+    common::{pair, read},
+    std::time::Instant,
 };
 
 /// Tasks that yield for ever, until this is dropped: whoever runs them never comes to look for other work.

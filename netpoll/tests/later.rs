@@ -105,13 +105,13 @@ fn a_descriptor_that_the_kernel_refuses_is_an_error_each_time() {
     let (_, waker) = flag();
     for _ in 0..2 {
         match rig.poller.poll_ready(&io.source, Direction::Read, &waker) {
-            Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+            Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
             other => panic!("{other:?}"),
         }
     }
     // Without the poller nobody can watch it, and it is not waited for.
     match io.source.poll_ready(Direction::Read, &waker) {
-        Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+        Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
         other => panic!("{other:?}"),
     }
 }

@@ -158,6 +158,8 @@ impl Local {
             self.core().monitor.watch();
         }
         if surplus {
+            // Nested in a `block_on` its next sleep is not ours to tidy up before. To drop a waker may queue its task.
+            self.clear_cancelled();
             self.worker.give_away();
             return Some(Leave::Rest);
         }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub(crate) struct Thread {
     /// The CPU clock's number in the upper half, the thread's in the lower; 0 while there is no thread. Written by the thread,
     /// and by who has it made.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no such clock"))]
     numbers: AtomicI64,
 }
 
