@@ -97,7 +97,6 @@ fn an_end_before_the_first_wait_is_told() {
 #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
 #[test]
 fn a_descriptor_that_the_kernel_refuses_is_an_error_each_time() {
-    use std::io::ErrorKind;
     let rig = Rig::new();
     let io = rig.add_later(std::fs::File::open("/proc/self/exe").unwrap());
     let seen = io.source.ready(Direction::Read).unwrap();
