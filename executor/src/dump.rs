@@ -242,7 +242,8 @@ impl Core {
             dump.workers.iter().filter_map(|worker| worker.runs).map(|(id, site, since)| (id, (site, since))).collect();
         let mut unseen = running.clone();
         dump.tasks.reserve(facts.len() + running.len());
-        let (coarse, real, measured) = (self.coarse_now(), real_now(), self.timing.is_on());
+        // Not what is kept, which a thread that was held up between its look and its store may have set back.
+        let (coarse, real, measured) = ((self.clock.now() >> 24) as u32, real_now(), self.timing.is_on());
         for fact in &facts {
             unseen.remove(&fact.id);
             let age = if measured && fact.in_micros {
