@@ -862,11 +862,6 @@ fn has_pidfds() -> bool {
     pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
 }
 
-#[cfg(not(target_os = "linux"))]
-fn has_pidfds() -> bool {
-    false
-}
-
 /// Runs the whole file again in a process for which `pidfd_open` is a call that does not exist.
 #[cfg(target_os = "linux")]
 #[test]

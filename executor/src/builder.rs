@@ -112,7 +112,8 @@ impl Builder {
     ///
     /// What counts is the time on a processor, where the system tells it (Linux): a task that waits for one holds up nobody who could
     /// be helped. A task that sleeps in a system call (a lock of std, a blocking read, `thread::sleep`) is found there after one or
-    /// two looks; elsewhere after the threshold. While anything runs the monitor looks every quarter of this, from 0.1 ms to 10 ms.
+    /// two looks; elsewhere after the threshold. While anything runs the monitor looks every quarter of this, from 0.1 ms to 10 ms, and
+    /// up to four times as rarely, but not beyond 10 ms, while no poll is long and nothing waits.
     /// For 0.1 s after it has found one it gives the next a quarter of the time. The added worker ends when the first goes on.
     /// `Duration::MAX`: no worker is added for a task that has not said that it blocks. None is added beyond
     /// [`max_workers`](Self::max_workers), nor in [virtual time](Self::virtual_time) or with a [`seed`](Self::seed).
