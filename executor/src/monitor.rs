@@ -436,8 +436,10 @@ impl Monitor {
         let name = format!("{}-mon", core.config().name);
         // Held until the thread is noted, so that it does not end before that.
         let mut thread = self.thread();
+        // Made here, so that no descriptor appears after the runtime was built.
+        let alarm = Alarm::new();
         match ours::spawn_thread(name, None, move || {
-            core.monitor.run(core);
+            core.monitor.run(core, alarm);
             let _discarding = Discarding::begin();
             core.monitor.thread().alive = false;
             core.monitor.gone.notify_all();
@@ -516,13 +518,12 @@ impl Monitor {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, core: &'static Core) {
+    fn run(&self, core: &'static Core, alarm: Alarm) {
         self.parker.adopt();
         crate::context::set_thread_of(core);
         if core.stage.is_on() {
             return core.stage.tend(core, &self.stop);
         }
-        let alarm = Alarm::new();
         self.watch.hang(alarm.clone());
         let mut memory = Memory::new(core);
         let mut watcher = Watcher::default();
