@@ -437,7 +437,7 @@ impl Monitor {
         // Held until the thread is noted, so that it does not end before that.
         let mut thread = self.thread();
         // Made here, so that no descriptor appears after the runtime was built.
-        let alarm = Alarm::new();
+        let alarm = if core.stage.is_on() { Alarm::None } else { Alarm::new() };
         match ours::spawn_thread(name, None, move || {
             core.monitor.run(core, alarm);
             let _discarding = Discarding::begin();
