@@ -599,7 +599,10 @@ pub(crate) fn arm(deadline: u64, waker: &Waker) -> (&'static Shard, Key) {
 #[inline]
 pub(crate) fn disarm(home: &'static Shard, key: Key) {
     let before = context::with(|cx| match cx.local() {
-        Some(local) if ptr::eq(&local.worker.shard, home) => local.keep_cancelled(key),
+        Some(local) if ptr::eq(&local.worker.shard, home) => {
+            home.keep();
+            local.keep_cancelled(key)
+        }
         _ => Some(key),
     });
     if let Some(before) = before {

@@ -11,7 +11,8 @@
 //! It stays in the wheel for a moment: the worker keeps its key, and the next timer that is armed there takes it over, place, waker and
 //! all. In a loop that gives each of its steps a time limit that is the same task, in the same turn, so that arming and cancelling
 //! costs one lock hold and neither clones nor drops a waker. One key is kept, until the next look at the clock, the next sleep, or the
-//! next timer to be cancelled. If the timer's time comes before that, a task is woken for nothing, which it must expect anyway.
+//! next timer to be cancelled. If the timer's time comes before that, a task is woken for nothing, which it must expect anyway. In the
+//! figures it counts as cancelled at once (`kept`).
 //!
 //! Left: to cancel without the lock for good, as Go does, by a mark that is found when the deadline comes. The wheel would hold a task's
 //! memory for as long as its longest time limit, and wake an idle program to find nothing.
@@ -20,7 +21,7 @@ use crate::{clock::NEVER, core::discard, lock::Lock, task::contain};
 use gambol_timer::{Fired, Key, Wheel};
 use std::{
     panic::resume_unwind,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::Waker,
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Shard {
     pub(crate) core: u16,
     /// The earliest deadline in `timers`, or an earlier one; NEVER if there is none. Written under the lock.
     next: AtomicU64,
+    /// The worker keeps a timer that was cancelled. Set by the worker, taken back under the lock when that is taken over or out.
+    kept: AtomicBool,
     timers: Lock<Timers>,
 }
 
@@ -71,7 +74,7 @@ pub(crate) enum Rearmed {
 impl Shard {
     pub(crate) fn new(core: u16) -> Shard {
         let timers = Timers { wheel: Wheel::new(), closed: false, taken_over: 0, before: (0, 0, 0) };
-        Shard { core, next: AtomicU64::new(NEVER), timers: Lock::new(timers) }
+        Shard { core, next: AtomicU64::new(NEVER), kept: AtomicBool::new(false), timers: Lock::new(timers) }
     }
 
     /// The earliest deadline or an earlier moment; NEVER if there is none.
@@ -98,6 +101,7 @@ impl Shard {
     /// wakes another task, has fired, or the shard is closed.
     pub(crate) fn take_over(&self, cancelled: Key, deadline: u64, waker: &Waker) -> Option<(Key, bool)> {
         let result = self.timers.with(|timers| {
+            self.kept.store(false, Ordering::Relaxed);
             if timers.closed || timers.wheel.will_wake(&cancelled, waker) != Ok(true) {
                 return Err(self.take_out(timers, cancelled));
             }
@@ -162,6 +166,20 @@ impl Shard {
         self.timers.with(|timers| self.take_out(timers, key))
     }
 
+    /// The worker keeps a timer that was cancelled.
+    #[inline]
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// As `remove` for the one that the worker has kept.
+    pub(crate) fn remove_kept(&self, key: Key) -> Option<Waker> {
+        self.timers.with(|timers| {
+            self.kept.store(false, Ordering::Relaxed);
+            self.take_out(timers, key)
+        })
+    }
+
     /// Appends the wakers of what is due. Returns whether more is.
     pub(crate) fn expire(&self, now: u64, ready: &mut Vec<Waker>) -> bool {
         self.timers.with(|timers| {
@@ -192,8 +210,11 @@ impl Shard {
 
     /// Timers armed, fired and cancelled in this runtime.
     pub(crate) fn totals(&self) -> Totals {
-        let (now, before) = self.timers.with(|timers| (timers.totals(), timers.before));
-        (now.0 - before.0, now.1 - before.1, now.2 - before.2)
+        let (now, before, kept) =
+            self.timers.with(|timers| (timers.totals(), timers.before, u64::from(self.kept.load(Ordering::Relaxed))));
+        let (armed, fired, cancelled) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
+        // The one that is kept may have fired.
+        (armed, fired, (cancelled + kept).min(armed - fired))
     }
 
     /// Lowers `next`; the caller holds the lock.

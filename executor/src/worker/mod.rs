@@ -479,7 +479,7 @@ impl Local {
     fn clear_cancelled(&self) {
         // To drop a waker may run code of others, which may cancel another.
         while let Some(key) = self.cancelled.take() {
-            crate::core::discard(self.worker.shard.remove(key));
+            crate::core::discard(self.worker.shard.remove_kept(key));
         }
     }
 
