@@ -94,7 +94,8 @@ impl Poller {
 
     /// As [`register`](Poller::register) for a descriptor that may well be used up before anybody has to wait for it, such as
     /// an accepted connection: both directions count as ready until a call says otherwise, and only then the kernel is asked to
-    /// watch it, by [`poll_ready`](Poller::poll_ready). Where that gains nothing it is registered at once.
+    /// watch it, by [`poll_ready`](Poller::poll_ready). Where that gains nothing it is registered at once, and only
+    /// room to write is taken for granted.
     ///
     /// # Errors
     ///
@@ -109,7 +110,6 @@ impl Poller {
         }
         // SAFETY: The caller's promise is passed on as it is.
         let source = unsafe { self.register(descriptor) }?;
-        source.assume_ready(Direction::Read);
         source.assume_ready(Direction::Write);
         Ok(source)
     }
