@@ -99,7 +99,7 @@ func find(words []string, around surrounding) (run workload, canShorten bool, er
 		return sleep(duration), false, err
 	case name == "stall" && len(rest) == 1:
 		return stall(rest[0]), false, nil
-	case name == "echo", name == "churn", name == "idle", name == "http":
+	case name == "echo", name == "churn", name == "connections", name == "http":
 		run, err := network(around, words)
 		return run, false, err
 	case name == "memory":

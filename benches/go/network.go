@@ -72,7 +72,7 @@ func network(around surrounding, words []string) (workload, error) {
 			}
 			return run.rates(), check("bytes were answered", run.counted, run.requests*networkMessage)
 		}, nil
-	case "idle":
+	case "connections":
 		return func(ops uint64) ([]float64, error) {
 			run, err := around.run(echo(networkBuffer), func(ops uint64) uint64 { return ops }, ops, networkConnections)
 			if err != nil {

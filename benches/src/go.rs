@@ -139,7 +139,7 @@ pub fn words(kind: Kind) -> Option<Vec<String>> {
         Kind::Network(kind) => match kind {
             Network::Echo(exchange) => format!("echo {} {}", exchange.connections, exchange.message),
             Network::Churn => "churn".to_owned(),
-            Network::Idle => "idle".to_owned(),
+            Network::Idle => "connections".to_owned(),
             Network::Http => "http".to_owned(),
         },
         Kind::Channel(kind) => match kind {
