@@ -1,6 +1,6 @@
-// The probe's workloads in Go: what they are for is written in the Rust files of the same names, in ../src/workload.
+// The workloads of `compare` in Go: what they are for is written in the Rust files of the same names, in ../src/workload.
 //
-// The probe builds and starts this program. It prints one line of figures, as the probe's own children do, and fails if a
+// `compare` builds and starts this program. It prints one line of figures, as its own children do, and fails if a
 // workload's check fails. Goroutines run on as many processors as there are workers (GOMAXPROCS), and all else is as it
 // comes, the collector too.
 package main

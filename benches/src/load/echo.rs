@@ -1,4 +1,4 @@
-//! Connections with one request each on the way, all in one epoll, for the echo servers, and for that of `stall`.
+//! Connections with one request each on the way, all in one epoll, for the echo servers, and for that of `stall-echo`.
 //!
 //! Level-triggered; an answer costs it one read, one write and its share of an `epoll_wait`, the least that a client can do, unless a
 //! message is too large for the socket at once. Every answer is compared with its request.
