@@ -140,6 +140,9 @@ impl Local {
                 // Whoever sits takes care of the deadlines that it has published.
                 let (earliest, published) = (core.earliest(), core.seat.deadline());
                 let covered = published != NOBODY && published <= earliest;
+                if !self.brief.get() {
+                    core.monitor.put_off(core, earliest);
+                }
                 sleep_until(core, if covered { NEVER } else { earliest }, |timeout| parker.park(timeout));
             }
         }
