@@ -14,8 +14,9 @@
 
 use crate::{
     context,
-    core::{Core, fork},
+    core::Core,
     deadlock::Sleeper,
+    fork,
     local::{Locals, Stay},
     stage::{self, Guest, Visit},
     worker::{self, Worker, block::Out},

@@ -19,12 +19,14 @@
 //! | first Pending | 1 clone of a waker, 1 on the task's own line | |
 //! | end of a task that was Pending | 1 swap in the registry, 1 on its own line, 1 drop of the waker | 2 |
 
+mod end;
+
 use crate::{
-    attention,
     builder::Config,
     clock::{Clock, real_now},
     context, deadlock,
     driver::Driver,
+    fork,
     histogram::{self, Timing},
     idle::{Idle, Owed, Seat},
     metrics::Counters,
@@ -91,6 +93,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Core> {
     // SAFETY: a slot is null, or holds a core, which is never freed.
     CORES.iter().map_while(|core| unsafe { core.load(Ordering::Acquire).as_ref() })
 }
+
+pub(crate) use end::run_cancelled;
 
 /// See the head of this file.
 pub(crate) struct Core {
@@ -220,6 +224,39 @@ impl Core {
     pub(crate) fn release(&'static self) {
         if self.leases.fetch_sub(1, Ordering::AcqRel) == 1 && !fork::is_child() {
             self.retire();
+        }
+    }
+
+    /// A lease for somebody who has come with a late task. False: the runtime is not closed any more; its task was cancelled
+    /// by somebody else, and the queues belong to another runtime or to nobody.
+    fn lease_closed(&self) -> bool {
+        // Under the lock that `retire` holds.
+        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = matches!(self.phase.load(Ordering::Acquire), CLOSING | CLOSED);
+        if closed {
+            self.lease();
+        }
+        closed
+    }
+
+    /// A lease for somebody who has found the core in its slot. False: it serves no runtime, or one that is shut down.
+    #[cfg(unix)]
+    fn lease_live(&self) -> bool {
+        // Under the lock that `retire` holds.
+        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = matches!(self.phase.load(Ordering::Acquire), OPEN | CLOSING);
+        if live {
+            self.lease();
+        }
+        live
+    }
+
+    /// A task that nobody of the runtime knows of has had a turn. If it was the last one of a runtime that has ended, the core
+    /// is free.
+    #[inline]
+    pub(crate) fn reuse_if_over(&'static self) {
+        if self.phase() >= CLOSED && self.lease_closed() {
+            self.release();
         }
     }
 
@@ -459,172 +496,6 @@ impl Core {
         !self.injector.is_empty() || self.table.workers().any(|worker| worker.wants_help())
     }
 
-    // ---- the end
-
-    /// Begins the end. False: somebody else has begun it.
-    pub(crate) fn begin_close(&self) -> bool {
-        self.phase.compare_exchange(OPEN, CLOSING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// Asks all threads to stop at their next poll boundary.
-    pub(crate) fn stop_threads(&'static self) {
-        self.stage.close(self);
-        for worker in self.table.workers() {
-            worker.attention.raise(attention::STOP);
-            self.unpark(worker.index);
-        }
-        self.monitor.stop();
-    }
-
-    /// Cancels every task, fires every timer, wakes everyone who waits for a descriptor. May be called several times, also
-    /// by several threads at once; a task that is in a poll at this moment is cancelled by the worker that gives it that turn, when
-    /// the worker ends (`is_drained`).
-    pub(crate) fn drain(&'static self) {
-        let _inside = context::enter_foreign(self);
-        let _cancelling = context::begin_cancelling(self);
-        let mut wakers = Vec::new();
-        self.pool.close(self);
-        for shard in self.foreign.iter().chain(self.table.workers().map(|worker| &worker.shard)) {
-            shard.close(&mut wakers);
-        }
-        self.driver.close(&mut wakers);
-        for worker in self.table.workers() {
-            wakers.extend(worker.lock_draining().drain(..));
-        }
-        self.wake_all(wakers);
-        self.phase.store(CLOSED, Ordering::Release);
-        // Pairs with the fence in `inject` (in `claim_after_publish`): a task that is queued by someone who does not see yet
-        // that the runtime is closed is seen below. And with the one in `is_drained`.
-        fence(Ordering::SeqCst);
-        self.cancel_all();
-    }
-
-    /// Whether the runtime has been drained, or is being drained. For a worker that has given its last turn: the drain sees the
-    /// task in the registry that parked then, or the worker sees the drain, and owes another.
-    #[cold]
-    pub(crate) fn is_drained(&self) -> bool {
-        // Pairs with the fence in `drain`.
-        fence(Ordering::SeqCst);
-        self.phase() >= CLOSED
-    }
-
-    fn cancel_all(&'static self) {
-        loop {
-            let mut any = self.cancel_queued();
-            let mut wakers = Vec::new();
-            self.registry.visit_all(|waker, meta| {
-                if !meta.is_cancelled() {
-                    let _ = meta.cancel();
-                    wakers.push(waker.clone());
-                }
-            });
-            any |= !wakers.is_empty();
-            self.wake_all(wakers);
-            if !any {
-                return;
-            }
-        }
-    }
-
-    /// Wakes all; a waker that panics keeps no other from being woken.
-    pub(crate) fn wake_all(&self, wakers: impl IntoIterator<Item = Waker>) {
-        wakers.into_iter().for_each(wake);
-    }
-
-    /// Cancels what stands in the queues. Returns whether there was anything.
-    pub(crate) fn cancel_queued(&'static self) -> bool {
-        let mut any = false;
-        loop {
-            let before = any;
-            any = false;
-            for worker in self.table.workers() {
-                while let Some(item) = worker.slot.take().or_else(|| worker.ring.pop()) {
-                    any = true;
-                    // SAFETY: the queues hold raw runnables, and give each to one taker.
-                    run_cancelled(unsafe { Runnable::from_raw(item) });
-                }
-            }
-            while let Some(job) = self.injector.pop() {
-                any = true;
-                let items = match job {
-                    Job::One(item) => vec![item],
-                    Job::Many(items) => items,
-                };
-                for item in items {
-                    // SAFETY: as above.
-                    run_cancelled(unsafe { Runnable::from_raw(item) });
-                }
-            }
-            if !any {
-                return before;
-            }
-        }
-    }
-
-    /// After a push into the injector: if the runtime is shut down, nobody else will look there.
-    pub(crate) fn cancel_if_late(&'static self) {
-        if self.phase.load(Ordering::Acquire) >= CLOSED {
-            self.cancel_late_slow();
-        }
-    }
-
-    /// Cancels a task that comes when the runtime is shut down.
-    pub(crate) fn cancel_late(&'static self, item: Item) {
-        self.injector.push(Job::One(item));
-        self.cancel_late_slow();
-    }
-
-    #[cold]
-    fn cancel_late_slow(&'static self) {
-        // The drop of a cancelled task may spawn or wake others. They are found by the loop that is already running further up on
-        // this stack, so that a chain of them does not use up the stack.
-        let Some(cancelling) = context::begin_cancelling(self) else { return };
-        if !self.lease_closed() {
-            return;
-        }
-        // Users' drops run here, and may block.
-        let out = worker::step_out();
-        let inside = context::enter_foreign(self);
-        self.cancel_queued();
-        drop(inside);
-        drop(out);
-        drop(cancelling);
-        self.release();
-    }
-
-    /// A lease for somebody who has come with a late task. False: the runtime is not closed any more; its task was cancelled
-    /// by somebody else, and the queues belong to another runtime or to nobody.
-    fn lease_closed(&self) -> bool {
-        // Under the lock that `retire` holds.
-        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let closed = matches!(self.phase.load(Ordering::Acquire), CLOSING | CLOSED);
-        if closed {
-            self.lease();
-        }
-        closed
-    }
-
-    /// A lease for somebody who has found the core in its slot. False: it serves no runtime, or one that is shut down.
-    #[cfg(unix)]
-    fn lease_live(&self) -> bool {
-        // Under the lock that `retire` holds.
-        let _spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = matches!(self.phase.load(Ordering::Acquire), OPEN | CLOSING);
-        if live {
-            self.lease();
-        }
-        live
-    }
-
-    /// A task that nobody of the runtime knows of has had a turn. If it was the last one of a runtime that has ended, the core
-    /// is free.
-    #[inline]
-    pub(crate) fn reuse_if_over(&'static self) {
-        if self.phase() >= CLOSED && self.lease_closed() {
-            self.release();
-        }
-    }
-
     // ---- seeing
 
     /// The trace points of a worker, if somebody wants to know what it does.
@@ -742,18 +613,6 @@ fn schedule_blocking(runnable: Runnable, _: ScheduleInfo) {
     core.pool.push(core, runnable);
 }
 
-/// Ends a task that will not run any more: its future is dropped here, and whoever awaits it gets an error.
-pub(crate) fn run_cancelled(runnable: Runnable) {
-    let _ = runnable.metadata().cancel();
-    // The waker keeps the cell, and so the metadata, until the guard is gone.
-    let waker = runnable.waker();
-    // SAFETY: see above.
-    let inside = unsafe { context::enter_task(&*ptr::from_ref(runnable.metadata())) };
-    runnable.run();
-    drop(inside);
-    drop(waker);
-}
-
 /// Wakes; a panic of the waker ends here, so that those who are to be woken after it are woken.
 pub fn wake(waker: Waker) {
     if let Err(payload) = contain(|| waker.wake()) {
@@ -773,71 +632,5 @@ pub fn discard<T>(unneeded: T) {
 pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(second) = contain(|| drop(payload)) {
         std::mem::forget(second);
-    }
-}
-
-/// Detects that we are the child of a fork: none of the runtime's threads exists there.
-pub(crate) mod fork {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    static CHILD: AtomicBool = AtomicBool::new(false);
-
-    /// Arranges that the child of a fork knows.
-    #[cfg(unix)]
-    pub(crate) fn watch() {
-        use std::sync::Once;
-        static ONCE: Once = Once::new();
-        extern "C" fn child() {
-            CHILD.store(true, Ordering::Relaxed);
-        }
-        ONCE.call_once(|| {
-            // SAFETY: the handler stores to a static atomic, which is allowed in the child of a fork.
-            unsafe { libc::pthread_atfork(None, None, Some(child)) };
-        });
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn watch() {}
-
-    const SENTENCE: &str = "this process was forked from one with a gambol runtime, whose threads do not exist here; call exec \
-                            after fork, or fork before the runtime starts";
-
-    #[inline]
-    pub(crate) fn is_child() -> bool {
-        CHILD.load(Ordering::Relaxed)
-    }
-
-    /// # Panics
-    ///
-    /// In the child of a fork.
-    #[inline]
-    pub(crate) fn check() {
-        if is_child() {
-            panic_in_child();
-        }
-    }
-
-    #[cold]
-    fn panic_in_child() -> ! {
-        panic!("{SENTENCE}");
-    }
-
-    /// Ends the child of a fork in which a worker's loop would go on: it would run copies of the parent's tasks.
-    #[inline]
-    pub(crate) fn check_worker() {
-        if is_child() {
-            abort_child();
-        }
-    }
-
-    #[cold]
-    fn abort_child() -> ! {
-        // Not through std's stderr, whose lock may be held by a thread that is not here.
-        #[cfg(unix)]
-        for text in ["gambol: ", SENTENCE, "\n"] {
-            // SAFETY: the pointer and the length are those of the text.
-            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
-        }
-        std::process::abort();
     }
 }

@@ -56,9 +56,9 @@
 use crate::{
     clock::{NEVER, real_now},
     context,
-    core::{self, CLOSED, Core, OPEN, UNUSED, drop_payload, fork},
+    core::{self, CLOSED, Core, OPEN, UNUSED, drop_payload},
     dump::TaskInfo,
-    ours,
+    fork, ours,
     runtime::Handle,
     task::contain,
 };

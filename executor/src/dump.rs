@@ -24,8 +24,8 @@
 
 use crate::{
     clock::real_now,
-    core::{CLOSED, Core, discard, fork},
-    histogram, pool,
+    core::{CLOSED, Core, discard},
+    fork, histogram, pool,
     task::{Id, Meta, PAGE, Reason, TIME_MASK, is_in_micros, unpack_wait},
     worker::{Worker, table::Standing},
 };

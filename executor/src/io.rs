@@ -3,13 +3,7 @@
 //! An operation tries first if the descriptor may be ready; `WouldBlock` clears the readiness that was seen, and the task is
 //! enrolled. A request so costs one read, one write and its share of a wait in the poller.
 
-use crate::{
-    budget,
-    context::park,
-    core::{fork, wake},
-    runtime,
-    task::Reason,
-};
+use crate::{budget, context::park, core::wake, fork, runtime, task::Reason};
 use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Ready, Source};
 use std::{
     fmt, io,

@@ -34,8 +34,9 @@ mod clock;
 mod context;
 // What tasks hand on to those that they spawn.
 mod heritage;
-// The shared state of a runtime, and how a task gets into a queue.
+// The shared state of a runtime, and how a task gets into a queue. What must not go on in the child of a fork.
 mod core;
+mod fork;
 // Runtimes as users build and hold them, `block_on`, its thread's own tasks, and the pool for blocking work.
 mod block_on;
 mod builder;

@@ -7,10 +7,7 @@
 //! The child of a fork has the handler and the pipe, but no such thread, and the parent must not hear of its signals: there the
 //! handler does nothing.
 
-use crate::{
-    core::{each_live, fork},
-    ours::spawn_thread,
-};
+use crate::{core::each_live, fork, ours::spawn_thread};
 use rustix::io::{Errno, ioctl_fionbio};
 use std::{
     fmt::Write as _,

@@ -19,12 +19,7 @@
 
 mod page;
 
-use crate::{
-    Handle,
-    core::{OPEN, fork},
-    deadlock::Discarding,
-    ours,
-};
+use crate::{Handle, core::OPEN, deadlock::Discarding, fork, ours};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,

@@ -4,14 +4,7 @@
 //! thread: one whose task waits in a `block_on` is replaced by another.
 
 use super::{Who, board::Turn, visit};
-use crate::{
-    attention::STOP,
-    budget, context,
-    core::{Core, fork},
-    histogram,
-    task::Runnable,
-    worker::Worker,
-};
+use crate::{attention::STOP, budget, context, core::Core, fork, histogram, task::Runnable, worker::Worker};
 use std::sync::atomic::Ordering;
 
 /// Takes turns until the runtime ends.

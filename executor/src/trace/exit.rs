@@ -47,7 +47,7 @@ fn arrange() {
 }
 
 fn finish_all() {
-    if crate::core::fork::is_child() {
+    if crate::fork::is_child() {
         // The file is the parent's.
         return;
     }

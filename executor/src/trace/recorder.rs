@@ -9,7 +9,7 @@ use super::{
     note::Note,
     ring::{Copied, Ring},
 };
-use crate::{clock, core::fork, worker::table::MAX_WORKERS};
+use crate::{clock, fork, worker::table::MAX_WORKERS};
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap},

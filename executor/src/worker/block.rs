@@ -19,8 +19,8 @@ use super::{
 use crate::{
     attention::SURPLUS,
     context::{self, Before, Context},
-    core::{Core, OPEN, fork},
-    deadlock,
+    core::{Core, OPEN},
+    deadlock, fork,
     queue::Job,
     stage::{self, Aside},
     trace::Note,

@@ -33,8 +33,8 @@
 
 use super::Local;
 use crate::{
-    core::fork,
     driver::LOOK_EVERY,
+    fork,
     idle::NOBODY,
     queue::{CAPACITY, Item},
     trace::Note,

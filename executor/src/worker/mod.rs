@@ -23,7 +23,8 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     context::Context,
-    core::{Core, fork},
+    core::Core,
+    fork,
     histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,

@@ -3,7 +3,8 @@
 use super::{Local, Worker};
 use crate::{
     clock::NEVER,
-    core::{Core, fork},
+    core::Core,
+    fork,
     idle::{Left, NOBODY},
     monitor::SHORT,
     queue::Item,
