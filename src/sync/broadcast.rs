@@ -357,11 +357,17 @@ impl<T: Clone> Receiver<T> {
     }
 
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value<T>, RecvError>> {
-        let taken = self.shared.lock().take(&mut self.position);
-        if let Poll::Ready(taken) = ready_unless_empty(taken) {
-            self.leave();
-            return Poll::Ready(taken);
+        let mut state = self.shared.lock();
+        let taken = ready_unless_empty(state.take(&mut self.position));
+        if taken.is_ready() {
+            let removed = self.place.take().map(|place| state.waiting.remove(place));
+            drop(state);
+            if let Some(removed) = removed {
+                discard(removed);
+            }
+            return taken;
         }
+        drop(state);
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.shared.lock();
@@ -388,11 +394,17 @@ fn ready_unless_empty<T>(taken: Result<Value<T>, TryRecvError>) -> Poll<Result<V
 
 impl<T> Receiver<T> {
     /// Waits no more.
+    #[inline]
     fn leave(&mut self) {
         if let Some(place) = self.place.take() {
-            let removed = self.shared.lock().waiting.remove(place);
-            discard(removed);
+            self.remove(place);
         }
+    }
+
+    #[cold]
+    fn remove(&self, place: Place) {
+        let removed = self.shared.lock().waiting.remove(place);
+        discard(removed);
     }
 }
 

@@ -151,6 +151,12 @@ impl Notified<'_> {
         if let Stage::Done = self.stage {
             return Poll::Ready(());
         }
+        if let Stage::Waiting(place) = &self.stage
+            && self.notify.lock().waiters.take_call(place).is_some()
+        {
+            self.stage = Stage::Done;
+            return Poll::Ready(());
+        }
         // Cloned before the lock is taken, and what is not needed is dropped after it.
         let waker = cx.waker().clone();
         let mut state = self.notify.lock();

@@ -123,6 +123,13 @@ impl Waiters {
         wakers
     }
 
+    /// How a waiter was called, if it was; then its place is gone. So it need not clone its waker to ask.
+    pub(super) fn take_call(&mut self, place: &Place) -> Option<Call> {
+        let Slot::Called(call) = self.slots[place.0] else { return None };
+        self.free(place.0);
+        Some(call)
+    }
+
     /// Asks for a waiter that is polled again; `waker` is what it is to be woken with. If it was called, its place is gone.
     pub(super) fn look(&mut self, place: &Place, waker: Waker) -> Found {
         match &mut self.slots[place.0] {
@@ -132,11 +139,7 @@ impl Waiters {
                 }
                 Found::InLine(std::mem::replace(old, waker))
             }
-            Slot::Called(call) => {
-                let call = *call;
-                self.free(place.0);
-                Found::Called(waker, call)
-            }
+            Slot::Called(_) => Found::Called(waker, self.take_call(place).expect("it was called")),
             Slot::Vacant { .. } => unreachable!("a place is given back once"),
         }
     }
@@ -161,8 +164,7 @@ impl Waiters {
 
     /// A waiter goes away. Its waker, if it was in line; or how it was called.
     pub(super) fn remove(&mut self, place: Place) -> Result<Waker, Call> {
-        if let Slot::Called(call) = self.slots[place.0] {
-            self.free(place.0);
+        if let Some(call) = self.take_call(&place) {
             return Err(call);
         }
         let waker = self.unlink(place.0);
