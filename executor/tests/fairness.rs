@@ -337,3 +337,33 @@ fn a_joiner_goes_behind_whom_the_ended_task_has_woken() {
         assert_eq!(*order.lock().unwrap(), ["the woken", "the joiner"]);
     });
 }
+
+/// Workers that lay down together each slept until the ticker's deadline, whoever had armed it, and so they did again at every tick.
+#[test]
+fn a_tick_wakes_one_worker() {
+    ends("a ticker", || {
+        let runtime = Runtime::builder().workers(4).name("tick-rt").build().unwrap();
+        let (mut sum, ticks) = (0, 100);
+        for _ in 0..5 {
+            settle(&runtime, 4);
+            // One sits, and knows of no deadline; the others lie down when the ticker has armed its timer.
+            let crowd: Vec<_> = (0..2).map(|_| runtime.spawn(async { spin(2_000) })).collect();
+            let ticker = runtime.spawn(async move {
+                let mut at = Instant::now();
+                let mut before = 0;
+                for tick in 0..ticks + 10 {
+                    if tick == 10 {
+                        before = switches("tick-rt-");
+                    }
+                    at += MILLI;
+                    Sleep::until(at).await;
+                }
+                switches("tick-rt-") - before
+            });
+            sum += futures::executor::block_on(ticker).unwrap();
+            crowd.into_iter().for_each(|task| futures::executor::block_on(task).unwrap());
+        }
+        // The monitor, too, has its looks.
+        assert!(sum < 5 * ticks * 3 / 2, "{sum} switches for {} ticks", 5 * ticks);
+    });
+}
