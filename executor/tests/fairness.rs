@@ -278,7 +278,10 @@ fn a_pair_with_long_polls_lets_the_ring_have_its_turns() {
             between
         });
         let between = futures::executor::block_on(between).unwrap();
-        assert!(between.iter().sum::<usize>() <= 3 * between.len(), "turns of the pair between two others: {between:?}");
+        assert!(
+            between.iter().sum::<usize>() <= 3 * between.len(),
+            "turns of the pair between two others: {between:?}"
+        );
     });
 }
 
