@@ -370,3 +370,29 @@ fn a_tick_wakes_one_worker() {
         assert!(sum < 5 * ticks * 3 / 2, "{sum} switches for {} ticks", 5 * ticks);
     });
 }
+
+/// With no timer about, the monitor began anew for each wake from outside, and slept again: two switches of its own for each.
+#[test]
+fn who_is_woken_now_and_then_has_no_monitor_that_wakes_with_it() {
+    for workers in [1, 2] {
+        ends("now and then", move || {
+            let runtime = Runtime::builder().workers(workers).name("now-rt").build().unwrap();
+            let (tx, mut rx) = futures::channel::mpsc::unbounded::<()>();
+            let task = runtime.spawn(async move { while futures::StreamExt::next(&mut rx).await.is_some() {} });
+            let (mut before, wakes) = (0, 100);
+            for wake in 0..wakes + 10 {
+                // The pause is what is measured here.
+                thread::sleep(5 * MILLI);
+                tx.unbounded_send(()).unwrap();
+                if wake == 10 {
+                    before = switches("now-rt-mon");
+                }
+            }
+            // A worker that waits for a processor for long is watched.
+            let after = switches("now-rt-mon");
+            assert!(after - before < wakes, "{} looks beside {wakes} wakes", after - before);
+            drop(tx);
+            runtime.block_on(task).unwrap();
+        });
+    }
+}
