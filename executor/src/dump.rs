@@ -498,7 +498,8 @@ fn show_group(group: &[&TaskInfo], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     for (shown, task) in group.iter().enumerate() {
         let id = task.id.to_string();
-        if shown > 0 && line.len() + id.len() + ", ...".len() > LINE {
+        // A blank before it and a comma behind.
+        if shown > 0 && line.len() + id.len() + " , ...".len() > LINE {
             line.push_str(" ...");
             break;
         }

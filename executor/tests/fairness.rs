@@ -240,3 +240,159 @@ fn an_idle_runtime_makes_no_wake_ups() {
         drop((parked, io));
     });
 }
+
+/// A poll that takes so long.
+fn spin(micros: u64) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_micros(micros) {
+        std::hint::spin_loop();
+    }
+}
+
+/// The slot counted its turns only: sixteen polls of the pair came between two of anybody else, however long they were.
+#[test]
+fn a_pair_with_long_polls_lets_the_ring_have_its_turns() {
+    ends("beside a pair with long polls", || {
+        let runtime = capped(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = Arc::new(AtomicUsize::new(0));
+        let both = Arc::new(Mutex::new(PingPong::default()));
+        for side in 0..2 {
+            let (mut inner, turns) = (Side(both.clone(), side, stop.clone()), turns.clone());
+            drop(runtime.spawn(poll_fn(move |cx| {
+                turns.fetch_add(1, SeqCst);
+                // Longer than the worker goes without a look at timers and injector.
+                spin(200);
+                Pin::new(&mut inner).poll(cx)
+            })));
+        }
+        let stopped = stop.clone();
+        let between = runtime.spawn(async move {
+            let mut between = Vec::new();
+            for _ in 0..20 {
+                let before = turns.load(SeqCst);
+                yield_now().await;
+                between.push(turns.load(SeqCst) - before);
+            }
+            stopped.store(true, SeqCst);
+            between
+        });
+        let between = futures::executor::block_on(between).unwrap();
+        assert!(
+            between.iter().sum::<usize>() <= 3 * between.len(),
+            "turns of the pair between two others: {between:?}"
+        );
+    });
+}
+
+/// With more than half a ring of them the injector had a turn every 200 µs: one in ten.
+#[test]
+fn a_crowd_lets_the_injector_have_every_second_turn() {
+    ends("beside a crowd", || {
+        let runtime = capped(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = Arc::new(AtomicUsize::new(0));
+        for _ in 0..200 {
+            let (stop, turns) = (stop.clone(), turns.clone());
+            drop(runtime.spawn(async move {
+                while !stop.load(SeqCst) {
+                    turns.fetch_add(1, SeqCst);
+                    // Longer than the worker goes without a look at the clock.
+                    spin(20);
+                    yield_now().await;
+                }
+            }));
+        }
+        while turns.load(SeqCst) < 1_000 {
+            thread::yield_now();
+        }
+        let before = turns.load(SeqCst);
+        let late: Vec<_> = (0..200).map(|_| runtime.spawn(async {})).collect();
+        late.into_iter().for_each(|late| futures::executor::block_on(late).unwrap());
+        let taken = turns.load(SeqCst) - before;
+        stop.store(true, SeqCst);
+        assert!(taken <= 600, "{taken} turns of the crowd for 200 tasks from outside");
+    });
+}
+
+/// It took the place of a task that its own child had woken before.
+#[test]
+fn a_joiner_goes_behind_whom_the_ended_task_has_woken() {
+    ends("a joiner and another", || {
+        let runtime = capped(1);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let task = {
+            let order = order.clone();
+            runtime.spawn(async move {
+                let (tx, rx) = futures::channel::oneshot::channel::<()>();
+                let other = order.clone();
+                let other = spawn(async move {
+                    rx.await.unwrap();
+                    other.lock().unwrap().push("the woken");
+                });
+                let child = spawn(async move { tx.send(()).unwrap() });
+                child.await.unwrap();
+                order.lock().unwrap().push("the joiner");
+                other.await.unwrap();
+            })
+        };
+        runtime.block_on(task).unwrap();
+        assert_eq!(*order.lock().unwrap(), ["the woken", "the joiner"]);
+    });
+}
+
+/// Workers that lay down together each slept until the ticker's deadline, whoever had armed it, and so they did again at every tick.
+#[test]
+fn a_tick_wakes_one_worker() {
+    ends("a ticker", || {
+        let runtime = Runtime::builder().workers(4).name("tick-rt").build().unwrap();
+        let (mut sum, ticks) = (0, 100);
+        for _ in 0..5 {
+            settle(&runtime, 4);
+            // One sits, and knows of no deadline; the others lie down when the ticker has armed its timer.
+            let crowd: Vec<_> = (0..2).map(|_| runtime.spawn(async { spin(2_000) })).collect();
+            let ticker = runtime.spawn(async move {
+                let mut at = Instant::now();
+                let mut before = 0;
+                for tick in 0..ticks + 10 {
+                    if tick == 10 {
+                        before = switches("tick-rt-");
+                    }
+                    at += MILLI;
+                    Sleep::until(at).await;
+                }
+                switches("tick-rt-") - before
+            });
+            sum += futures::executor::block_on(ticker).unwrap();
+            crowd.into_iter().for_each(|task| futures::executor::block_on(task).unwrap());
+        }
+        // The monitor, too, has its looks.
+        assert!(sum < 5 * ticks * 3 / 2, "{sum} switches for {} ticks", 5 * ticks);
+    });
+}
+
+/// With no timer about, the monitor began anew for each wake from outside, and slept again: two switches of its own for each.
+#[test]
+fn who_is_woken_now_and_then_has_no_monitor_that_wakes_with_it() {
+    for workers in [1, 2] {
+        ends("now and then", move || {
+            let runtime = Runtime::builder().workers(workers).name("now-rt").build().unwrap();
+            let (tx, mut rx) = futures::channel::mpsc::unbounded::<()>();
+            let task = runtime.spawn(async move { while futures::StreamExt::next(&mut rx).await.is_some() {} });
+            let (mut before, wakes) = (0, 100);
+            for wake in 0..wakes + 10 {
+                // The pause is what is measured here.
+                thread::sleep(5 * MILLI);
+                tx.unbounded_send(()).unwrap();
+                if wake == 10 {
+                    before = switches("now-rt-mon");
+                }
+            }
+            // A worker that waits for a processor for long is watched.
+            let after = switches("now-rt-mon");
+            assert!(after - before < wakes, "{} looks beside {wakes} wakes", after - before);
+            drop(tx);
+            runtime.block_on(task).unwrap();
+        });
+    }
+}

@@ -10,9 +10,10 @@
 //! *The race*: a timer is armed while the sitter goes to sleep. By the two fences either the armer sees the published
 //! deadline and wakes the sitter, or the sitter's second look sees the timer.
 //!
-//! A running worker that arms a timer wakes nobody: before it sleeps it compares the earliest deadline with the
+//! A running worker that arms a timer wakes nobody: before it sleeps it compares the earliest deadline in its own shard with the
 //! published one, and sleeps with a timeout of its own if its is earlier. While nobody sits, somebody runs (the last
-//! one to sleep always finds the seat free), and who runs looks at the timers.
+//! one to sleep always finds the seat free), and who runs looks at the timers. Whoever sits next, sees them all: who has compared
+//! with an earlier sitter's deadline did so before that one published its own, and so armed before its second look.
 
 use crate::sync::{AtomicU16, AtomicU64, Ordering, fence};
 

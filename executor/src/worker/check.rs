@@ -7,12 +7,13 @@
 //! spawned while others sleep, sooner.
 //!
 //! *Fairness by time.* Every 100 µs the worker looks at due timers and at the injector, so with polls of 5 ms after every
-//! poll. (Every 61 turns, as tokio and Go have it, would be every 305 ms.) At the injector it looks at every look at the clock if its ring
-//! is half empty: what a task spills that then yields until it is done comes back before 100 µs have passed for each half ring.
-//! (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system call, so it is looked
-//! at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller and timers
-//! wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it goes
-//! to the injector, from which every second turn is served.
+//! poll. (Every 61 turns, as tokio and Go have it, would be every 305 ms.) A chain of turns in the slot ends there, too. At the injector
+//! it looks at every look at the clock if its ring is half empty: what a task spills that then yields until it is done comes back before
+//! 100 µs have passed for each half ring. (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system
+//! call, so it is looked at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller
+//! and timers wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it
+//! goes to the injector, which has every second turn for as long as that is so, however full the ring is (polls that are shorter than
+//! 10 µs share one).
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
@@ -31,7 +32,7 @@
 //!
 //! What was measured is in `benches/README.md`, under "When a wake is worth it".
 
-use super::Local;
+use super::{Local, run::SLOT_RUN};
 use crate::{
     driver::LOOK_EVERY,
     fork,
@@ -175,7 +176,9 @@ impl Watch {
         let turns = u64::from(turn.wrapping_sub(self.turn.get())).max(1);
         let mean = elapsed / turns;
         // Half old, half new: long polls are believed at once, and forgotten after a few looks.
-        self.mean.set(mean.max((self.mean.get() + mean) / 2));
+        let mean = mean.max((self.mean.get() + mean) / 2);
+        self.mean.set(mean);
+        // By the same measure: after one short poll among long ones it would be 32 of the long ones until the next look.
         let wait = (CHECK_EVERY / mean.max(1)).clamp(1, self.pace.get());
         self.pace.set((2 * self.pace.get()).min(TURNS));
         self.turn.set(turn);
@@ -200,11 +203,16 @@ impl Local {
         self.weigh(turn, elapsed, turns);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
             self.clock.looked.set(now);
+            if self.slot_run.get() > 0 {
+                // A pair whose polls take 5 ms has not sixteen of them: the ring is next, and then the slot again.
+                self.slot_run.set(SLOT_RUN);
+            }
             return self.look(turn, now);
         }
-        // What is full would spill again what it gets from there.
-        let has_room = self.worker.ring.len() <= CAPACITY / 2;
-        if has_room && !self.core().injector.is_empty() { self.take_injected() } else { None }
+        // What is full would spill again what it gets from there. But if it is full of long polls, what poller and timers wake stands
+        // there as well.
+        let serves = self.worker.ring.len() <= CAPACITY / 2 || self.crowded.get();
+        if serves && !self.core().injector.is_empty() { self.take_injected() } else { None }
     }
 
     /// A task from the injector, every second time if there are others.

@@ -424,7 +424,7 @@ impl Local {
     /// it was before, it waited at half of a thousand joins; spawn and join took 78 ns of CPU time each, and take 62.)
     #[inline(never)]
     pub(crate) fn push_joiner(&self, item: Item) {
-        if self.batch.get() || self.worker.ring.len() == 0 {
+        if self.batch.get() || (self.worker.ring.len() == 0 && self.worker.slot.is_empty()) {
             return self.push_woken(item);
         }
         self.push_back(item);

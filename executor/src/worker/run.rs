@@ -18,8 +18,8 @@ use crate::{
 use std::sync::atomic::Ordering;
 
 /// Turns in a row that the slot may have before the ring gets one (tokio has 3, after its issue 5712; Go lets them share one
-/// time slice). The pair that passes a message to and fro stays on this core all the same.
-const SLOT_RUN: u8 = 16;
+/// time slice). The pair that passes a message to and fro stays on this core all the same. If they are long it is fewer (`check.rs`).
+pub(super) const SLOT_RUN: u8 = 16;
 
 impl Local {
     /// Runs tasks until the worker is to stop or to rest.

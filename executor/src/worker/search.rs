@@ -138,13 +138,18 @@ impl Local {
                 core.seat.rise();
             }
             None => {
-                // Whoever sits takes care of the deadlines that it has published.
-                let (earliest, published) = (core.earliest(), core.seat.deadline());
-                let covered = published != NOBODY && published <= earliest;
+                let earliest = core.earliest();
+                // Whoever sits takes care of the deadlines that it has published. An earlier one that is another worker's is for that
+                // one: it runs, or sleeps until then. (When each slept until the earliest of all, three workers of four woke at every
+                // tick of one task, and armed each other for the next.)
+                let deadline = match core.seat.deadline() {
+                    NOBODY => earliest,
+                    published => Some(self.worker.shard.next()).filter(|&own| own < published).unwrap_or(NEVER),
+                };
                 if !self.brief.get() {
                     core.monitor.put_off(core, earliest);
                 }
-                sleep_until(core, if covered { NEVER } else { earliest }, |timeout| parker.park(timeout));
+                sleep_until(core, deadline, |timeout| parker.park(timeout));
             }
         }
         drop(wait);
