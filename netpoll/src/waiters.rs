@@ -78,7 +78,11 @@ impl Waiters {
     /// Appends those of one direction to `taken`.
     #[inline]
     pub(crate) fn take(&mut self, direction: Direction, taken: &mut Vec<Waker>) {
-        match mem::take(&mut self.0[direction.index()]) {
+        let line = &mut self.0[direction.index()];
+        if line.is_empty() {
+            return;
+        }
+        match mem::take(line) {
             Line::One(waker) => taken.push(waker),
             Line::Other(None) => {}
             Line::Other(Some(mut wakers)) => taken.append(&mut wakers),
