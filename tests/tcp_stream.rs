@@ -87,6 +87,21 @@ async fn buffers_in_rows_are_written_and_read_in_order() {
 }
 
 #[gambol::test]
+async fn few_bytes_in_pieces_arrive_in_order_as_many_do() {
+    let (mut ours, mut theirs) = own_pair().await;
+    let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(1500).collect();
+    for sum in [0, 1, 2, 100, 511, 512, 513, 1023, 1024, 1025, 1500] {
+        for pieces in 1..5 {
+            let row: Vec<_> = bytes[..sum].chunks(sum.div_ceil(pieces).max(1)).map(IoSlice::new).collect();
+            assert_eq!(theirs.write_vectored(&row).await.unwrap(), sum);
+            let mut back = vec![0; sum];
+            ours.read_exact(&mut back).await.unwrap();
+            assert_eq!(back, &bytes[..sum]);
+        }
+    }
+}
+
+#[gambol::test]
 async fn nothing_to_read_into_is_no_reason_to_wait() {
     let (mut ours, mut theirs) = own_pair().await;
     assert_eq!(ours.read(&mut []).await.unwrap(), 0);
@@ -171,13 +186,16 @@ fn a_broken_connection_raises_no_signal() {
     // SAFETY: no handler of ours is involved; the default action would end the process.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     gambol::block_on(async {
-        for vectored in [false, true] {
+        let many = [b'y'; 2000];
+        // Few bytes in several pieces take another road than many.
+        for pieces in [&[&b"x"[..]][..], &[b"x", b"y"], &[b"x", &many]] {
             let (mut ours, peer) = pair().await;
             reset(peer);
             let error = loop {
-                let result = match vectored {
-                    false => ours.write(b"x").await,
-                    true => ours.write_vectored(&[IoSlice::new(b"x"), IoSlice::new(b"y")]).await,
+                let row: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+                let result = match pieces {
+                    [piece] => ours.write(piece).await,
+                    _ => ours.write_vectored(&row).await,
                 };
                 if let Err(error) = result
                     && error.kind() != ErrorKind::ConnectionReset

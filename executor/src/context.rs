@@ -9,7 +9,7 @@ use crate::{
     heritage::Heritage,
     local::Locals,
     stage::Standing,
-    task::{Extra, Id, Meta, Reason},
+    task::{Extra, Id, Meta, Reason, kin},
     worker::Local,
 };
 use std::{
@@ -426,6 +426,7 @@ fn park_again_if<R>(f: impl FnOnce() -> R, is_kept: impl FnOnce(&Meta) -> bool) 
 
 /// Puts the running task into its runtime's registry.
 pub(crate) fn register(waker: &Waker) -> u32 {
+    kin::learn(waker);
     let waker = waker.clone();
     with(|cx| {
         let meta = cx.meta().expect("a task registers itself");

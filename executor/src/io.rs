@@ -1,7 +1,9 @@
 //! The leaf of all I/O: a descriptor in the poller, and the operations that wait for it.
 //!
 //! An operation tries first if the descriptor may be ready; `WouldBlock` clears the readiness that was seen, and the task is
-//! enrolled. A request so costs one read, one write and its share of a wait in the poller.
+//! enrolled. A request so costs one read, one write and its share of a wait in the poller; and eleven read-modify-writes: two to
+//! deliver the event, one to wake the task, one to take it off the ring, three for its turn and the reference that it holds, one for the
+//! readiness that a short read has used up, and three to wait again.
 
 use crate::{budget, context::park, core::wake, fork, runtime, task::Reason};
 use gambol_netpoll::{AsDescriptor, Direction, Poller, RawDescriptor, Ready, Source};

@@ -88,19 +88,23 @@ fn the_batch_of_a_stuck_worker_is_woken_though_the_others_never_rest() {
                 let crowd = Crowd::new();
                 let deadline = gambol_executor::Instant::now() + Duration::from_millis(5);
                 let waker = Waker::from(Arc::new(Holds(hold, begun, Mutex::new(told))));
-                let mut first = Box::pin(Sleep::until(deadline));
-                assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-                let others: Vec<_> = (0..20).map(|_| spawn(Sleep::until(deadline))).collect();
+                // Some stand in the batch before the one that blocks, the others behind it.
+                let mut others: Vec<_> = (0..10).map(|_| spawn(Sleep::until(deadline))).collect();
+                yield_now().await;
+                yield_now().await;
+                let mut blocks = Box::pin(Sleep::until(deadline));
+                assert!(blocks.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                others.extend((0..10).map(|_| spawn(Sleep::until(deadline))));
                 // All have armed their timers before these are due.
                 yield_now().await;
                 yield_now().await;
-                (first, others, crowd)
+                (blocks, others, crowd)
             });
-            let (first, others, crowd) = block_on(task).unwrap();
+            let (blocks, others, crowd) = block_on(task).unwrap();
             is_begun.recv().unwrap();
             others.into_iter().for_each(|other| block_on(other).unwrap());
             tell.send(()).unwrap();
-            drop((first, crowd));
+            drop((blocks, crowd));
         });
     }
 }

@@ -321,13 +321,27 @@ impl Timer {
     }
 }
 
+#[inline]
 fn occurrence(flags: epoll::EventFlags) -> Occurrence {
+    let mut occurrence = Occurrence::NOTHING;
+    if flags.intersects(epoll::EventFlags::IN) {
+        occurrence = occurrence | Occurrence::READABLE;
+    }
+    if flags.intersects(epoll::EventFlags::OUT) {
+        occurrence = occurrence | Occurrence::WRITABLE;
+    }
+    if (epoll::EventFlags::IN | epoll::EventFlags::OUT).contains(flags) {
+        return occurrence;
+    }
+    occurrence | rare_occurrence(flags)
+}
+
+#[cold]
+fn rare_occurrence(flags: epoll::EventFlags) -> Occurrence {
     let meaning = [
-        (epoll::EventFlags::IN, Occurrence::READABLE),
         // A read of TCP stops at an urgent byte, so a short one does not say that nothing stands behind it: the same as with an
         // end. (Else: the attributes of the kernel's file systems; whoever reads shall look.)
         (epoll::EventFlags::PRI, Occurrence::READ_CLOSED),
-        (epoll::EventFlags::OUT, Occurrence::WRITABLE),
         (epoll::EventFlags::RDHUP, Occurrence::READ_CLOSED),
         (epoll::EventFlags::HUP, Occurrence::READ_CLOSED | Occurrence::WRITE_CLOSED),
         (epoll::EventFlags::ERR, Occurrence::ERROR),

@@ -7,19 +7,22 @@
 //! - `readiness`: one word per descriptor; its bits and their transitions. The protocol between waiting and delivering.
 //! - `waiters`: the wakers that wait on one descriptor.
 //! - `source`: one registered descriptor: the word, the waiters and the lock between them.
+//! - `lock`: that lock.
 //! - `table`: from the key that the kernel hands back to the source.
 //! - `latch`: a wake-up that is on its way is not sent again.
 //! - `platform`: what is relied on, per operating system, and which road is taken.
 //!     - `epoll`: the road on Linux.
 //!     - `portable`: the road everywhere else.
 //! - `poller`: the whole: register, wait, notify, close.
-//! - `sync`: std's or the model checker's atomics and mutex.
+//! - `sync`: std's or the model checker's atomics, mutex and cell.
 
 mod readiness;
 
 mod waiters;
 
 mod source;
+
+mod lock;
 
 mod table;
 

@@ -1,10 +1,11 @@
-//! What the loom models need to see, and nobody else: a source without a kernel, and the latch. Compiled under
+//! What the loom models need to see, and nobody else: a source without a kernel, the latch, and a source's lock. Compiled under
 //! `gambol_loom` only.
 
 use std::io;
 use std::task::{Poll, Waker};
 
 use crate::latch;
+use crate::lock;
 use crate::platform::road;
 use crate::readiness::{Direction, Occurrence, Ready, Retirement};
 use crate::source::Source;
@@ -68,5 +69,23 @@ impl Latch {
     /// The wake-up has arrived.
     pub fn open(&self) {
         self.0.open();
+    }
+}
+
+/// The lock of a source, around a number.
+pub struct Lock(lock::SpinLock<u32, ()>);
+
+impl Lock {
+    /// Around 0.
+    #[expect(clippy::new_without_default)]
+    pub fn new() -> Lock {
+        Lock(lock::SpinLock::new(0, ()))
+    }
+
+    /// Adds one to the number, which it had before.
+    pub fn count(&self) -> u32 {
+        let mut number = self.0.lock();
+        *number += 1;
+        *number - 1
     }
 }

@@ -229,8 +229,8 @@ impl Poller {
     /// Who waits for which descriptor now. Who comes or goes meanwhile may be missing; and while sources come or go, so may
     /// others.
     ///
-    /// The table is held for 256 sources at a time, and each source for a moment. To come to its page takes half a nanosecond for each
-    /// source before it, so who waits on the poller is held up for some microseconds, and for 50 µs by the last of 100,000.
+    /// The table is held for 256 sources at a time, and each source for a moment. So who waits on the poller is held up for some
+    /// microseconds (5 by the last of 100,000).
     pub fn waiting(&self) -> Vec<Enrolment> {
         let (mut list, mut page, mut seen) = (Vec::new(), Vec::with_capacity(PAGE), 0);
         loop {

@@ -7,17 +7,18 @@
 //!   guards would still be whole.
 //! - **Lock order:** the poller's table, then a source, then whatever `polling` locks inside.
 //!
-//! The lock is std's mutex. A lock bit in the word, or a spin lock, would save one read-modify-write of three on parking, about
-//! 5 ns in a request that makes at least two system calls; it would have to be spun on, and whoever holds it can be preempted.
+//! What an event costs here that somebody waits for, of the read-modify-writes: two when it is delivered and three when the task waits
+//! again, of which each time one is the lock's, one the word's, and one the clone of the waker. *Left*: the lock as a bit of the word,
+//! which takes as many, since others change the word meanwhile and so a plain store cannot give it back.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::task::{Poll, Waker};
 
+use crate::lock::Lock;
 use crate::platform::{RawDescriptor, road};
 use crate::readiness::{Delivered, Direction, Enrolled, Look, Occurrence, Ready, Retirement, Word};
-use crate::sync::{Mutex, PoisonError};
 use crate::waiters::Waiters;
 
 /// A descriptor that is registered with a [`Poller`](crate::Poller).
@@ -29,9 +30,9 @@ pub struct Source {
     word: Word,
     /// Never changes.
     key: u64,
-    /// The number that was registered. Never changes; it is told to those who ask who waits for what, and used for nothing else.
-    descriptor: RawDescriptor,
-    shared: Mutex<Shared>,
+    /// Beside it the number that was registered. It is told to those who ask who waits for what, and it is what a dormant source is
+    /// added by.
+    shared: Lock<Shared, RawDescriptor>,
 }
 
 struct Shared {
@@ -58,7 +59,7 @@ impl Source {
     }
 
     fn with(word: Word, key: u64, descriptor: RawDescriptor, arm: road::Arm) -> Source {
-        Source { word, key, descriptor, shared: Mutex::new(Shared { waiters: Waiters::default(), arm }) }
+        Source { word, key, shared: Lock::new(Shared { waiters: Waiters::default(), arm }, descriptor) }
     }
 
     /// Waits until the direction is ready: enrols the waker, if it is not.
@@ -275,7 +276,7 @@ impl Source {
             // Reading a waker's pointer calls nobody.
             list.extend(shared.waiters.iter(direction).map(|waker| Enrolment {
                 waker: waker.data().addr(),
-                descriptor: self.descriptor,
+                descriptor: self.descriptor(),
                 direction,
             }));
         }
@@ -291,13 +292,12 @@ impl Source {
     }
 
     /// The number that was registered.
-    #[allow(dead_code, reason = "only the road on Linux asks")]
     pub(crate) fn descriptor(&self) -> RawDescriptor {
-        self.descriptor
+        *self.shared.beside()
     }
 
     fn lock(&self) -> impl std::ops::DerefMut<Target = Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     #[cfg(all(test, not(gambol_loom)))]
@@ -358,11 +358,10 @@ fn retired(retirement: Retirement) -> io::Error {
     }
 }
 
-/// A figure that is stated: what an idle connection costs here, with its reference counts, on 64 bits. Eight bytes of it are
-/// there to tell the descriptor's number; an allocator that deals in multiples of 16 bytes, behind a header of 8, gives as much
-/// without them.
+/// A figure that is stated: what an idle connection costs here, with its reference counts, on 64 bits. An allocator that deals in multiples
+/// of 16 bytes, behind a header of 8, gives 80.
 #[cfg(all(test, target_os = "linux", target_pointer_width = "64", not(any(gambol_loom, polling_test_poll_backend))))]
 #[test]
-fn an_idle_source_takes_eighty_eight_bytes() {
-    assert_eq!(size_of::<Source>() + 2 * size_of::<usize>(), 88);
+fn an_idle_source_takes_seventy_two_bytes() {
+    assert_eq!(size_of::<Source>() + 2 * size_of::<usize>(), 72);
 }

@@ -1,28 +1,57 @@
 //! The wakers that wait on one descriptor: any number for each direction, in the order in which they came.
 //!
-//! Nearly every descriptor has at most one reader and one writer, so one waker of each direction lies inline; the rest lie in
-//! vectors behind one pointer, which are freed when both are empty. A plain value: its lock is the source's.
+//! Nearly every descriptor has at most one reader and one writer, so one waker of each direction lies inline: 16 bytes a direction, as
+//! much as an `Option<Waker>`. More of them lie in a vector, which is freed when it is empty. A plain value: its lock is the source's.
 //!
 //! No method clones, drops or calls a waker, since all three run foreign code and the lock is held: wakers come in owned and
 //! leave owned.
 
+use std::mem;
+use std::slice;
 use std::task::Waker;
 
 use crate::readiness::Direction;
 
 #[derive(Default)]
-pub(crate) struct Waiters {
-    /// Occupied whenever anybody waits in that direction.
-    first: [Option<Waker>; 2],
-    /// Never with two empty vectors.
-    rest: Option<Box<[Vec<Waker>; 2]>>,
+pub(crate) struct Waiters([Line; 2]);
+
+/// Those of one direction.
+enum Line {
+    One(Waker),
+    /// Never an empty vector.
+    #[expect(clippy::box_collection, reason = "three words do not fit beside a waker")]
+    Other(Option<Box<Vec<Waker>>>),
+}
+
+const _: () = assert!(size_of::<Line>() == size_of::<Option<Waker>>());
+
+impl Default for Line {
+    fn default() -> Line {
+        Line::Other(None)
+    }
+}
+
+impl Line {
+    fn as_slice(&self) -> &[Waker] {
+        match self {
+            Line::One(waker) => slice::from_ref(waker),
+            Line::Other(None) => &[],
+            Line::Other(Some(wakers)) => wakers,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Line::Other(None))
+    }
 }
 
 impl Waiters {
+    #[inline]
     pub(crate) fn is_empty(&self, direction: Direction) -> bool {
-        self.first[direction.index()].is_none()
+        self.0[direction.index()].is_empty()
     }
 
+    #[inline]
     pub(crate) fn contains(&self, direction: Direction, waker: &Waker) -> bool {
         // Nearly always asked where nobody waits.
         !self.is_empty(direction) && self.iter(direction).any(|waiting| waiting.will_wake(waker))
@@ -30,58 +59,51 @@ impl Waiters {
 
     /// Who waits in a direction.
     pub(crate) fn iter(&self, direction: Direction) -> impl Iterator<Item = &Waker> {
-        let index = direction.index();
-        let rest = self.rest.iter().flat_map(move |rest| &rest[index]);
-        self.first[index].iter().chain(rest)
+        self.0[direction.index()].as_slice().iter()
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, direction: Direction, waker: Waker) {
-        let index = direction.index();
-        match &mut self.first[index] {
-            first @ None => *first = Some(waker),
-            Some(_) => self.rest.get_or_insert_default()[index].push(waker),
-        }
+        let line = &mut self.0[direction.index()];
+        *line = match mem::take(line) {
+            Line::Other(None) => Line::One(waker),
+            Line::One(first) => Line::Other(Some(Box::new(vec![first, waker]))),
+            Line::Other(Some(mut wakers)) => {
+                wakers.push(waker);
+                Line::Other(Some(wakers))
+            }
+        };
     }
 
     /// Appends those of one direction to `taken`.
+    #[inline]
     pub(crate) fn take(&mut self, direction: Direction, taken: &mut Vec<Waker>) {
-        let index = direction.index();
-        if let Some(first) = self.first[index].take() {
-            taken.push(first);
+        let line = &mut self.0[direction.index()];
+        if line.is_empty() {
+            return;
         }
-        if let Some(rest) = &mut self.rest {
-            taken.append(&mut rest[index]);
-            self.trim();
+        match mem::take(line) {
+            Line::One(waker) => taken.push(waker),
+            Line::Other(None) => {}
+            Line::Other(Some(mut wakers)) => taken.append(&mut wakers),
         }
     }
 
     /// Takes out the waker that wakes the same task.
     #[must_use]
     pub(crate) fn remove(&mut self, direction: Direction, waker: &Waker) -> Option<Waker> {
-        let index = direction.index();
-        let first = &mut self.first[index];
-        let removed = if first.as_ref().is_some_and(|first| first.will_wake(waker)) {
-            let removed = first.take();
-            if let Some(rest) = &mut self.rest
-                && !rest[index].is_empty()
-            {
-                *first = Some(rest[index].remove(0));
+        let line = &mut self.0[direction.index()];
+        let place = line.as_slice().iter().position(|waiting| waiting.will_wake(waker))?;
+        match mem::take(line) {
+            Line::One(waker) => Some(waker),
+            Line::Other(wakers) => {
+                let mut wakers = wakers?;
+                let removed = wakers.remove(place);
+                if !wakers.is_empty() {
+                    *line = Line::Other(Some(wakers));
+                }
+                Some(removed)
             }
-            removed
-        } else {
-            let rest = &mut self.rest.as_mut()?[index];
-            let place = rest.iter().position(|waiting| waiting.will_wake(waker))?;
-            Some(rest.remove(place))
-        };
-        self.trim();
-        removed
-    }
-
-    fn trim(&mut self) {
-        if let Some(rest) = &self.rest
-            && rest.iter().all(Vec::is_empty)
-        {
-            self.rest = None;
         }
     }
 }
@@ -135,8 +157,8 @@ mod tests {
                 }
             }
             assert_eq!(list.is_empty(direction), naive.is_empty());
-            let crowded = list.rest.as_ref();
-            assert!(crowded.is_none_or(|rest| rest.iter().any(|rest| !rest.is_empty())));
+            let lines = list.0.iter();
+            assert!(lines.into_iter().all(|line| line.is_empty() == line.as_slice().is_empty()));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use common::{Rig, flag};
-use gambol_netpoll::{Direction, Gone, Missing, Poller};
+use gambol_netpoll::{Direction, Gone, Missing, Poller, Source};
 
 fn error(poll: Poll<std::io::Result<gambol_netpoll::Ready>>) -> std::io::Error {
     match poll {
@@ -377,4 +377,11 @@ fn every_descriptor_is_closed_on_exec() {
             assert!(kinds >= 2);
         }
     }
+}
+
+#[test]
+fn a_source_may_be_used_across_a_caught_panic() {
+    fn may<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    may::<Source>();
+    may::<Poller>();
 }

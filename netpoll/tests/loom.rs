@@ -36,6 +36,9 @@
 //! | `Latch::open`: a plain store | `a_notification_that_is_not_repeated_is_not_lost` |
 //! | `Latch::open`: Relaxed for Acquire | `a_notification_that_is_not_repeated_is_not_lost` |
 //! | `Latch::set`: Relaxed for Release | `a_notification_that_is_not_repeated_is_not_lost` |
+//! | `SpinLock::try_acquire`: Relaxed for Acquire | `who_holds_a_sources_lock_is_alone` |
+//! | `Held::drop`: Relaxed for Release | `who_holds_a_sources_lock_is_alone` |
+//! | `SpinLock::lock` does not look what `try_acquire` says | `who_holds_a_sources_lock_is_alone` |
 #![cfg(gambol_loom)]
 
 use std::sync::Arc;
@@ -622,5 +625,20 @@ fn a_notification_that_is_not_repeated_is_not_lost() {
         if !edge.load(Ordering::Relaxed) {
             assert_eq!(seen, Some([1, 1]));
         }
+    });
+}
+
+/// Hunts: two hold the lock of a source, or the second does not see what the first has written.
+#[test]
+fn who_holds_a_sources_lock_is_alone() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
+        let lock = Arc::new(model::Lock::new());
+        let counts = |lock: Arc<model::Lock>| move || (lock.count(), lock.count());
+        let (one, other) = race(false, counts(lock.clone()), counts(lock.clone()));
+        let mut seen = [one.0, one.1, other.0, other.1];
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3]);
     });
 }

@@ -83,6 +83,8 @@ mod system {
         io::Errno,
         net::{RecvFlags, SendFlags},
     };
+    #[cfg(feature = "tokio-io")]
+    use std::mem::MaybeUninit;
     use std::{ffi::c_int, io, os::fd::BorrowedFd};
 
     /// What owns a descriptor.
@@ -103,6 +105,14 @@ mod system {
     pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let (n, _) = rustix::net::recv(socket, buf, RecvFlags::empty())?;
         Ok(n)
+    }
+
+    /// As [`receive`]; the first bytes are initialised, as many as it says.
+    #[cfg(feature = "tokio-io")]
+    #[inline]
+    pub(crate) fn receive_uninit(socket: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        let ((filled, _), _) = rustix::net::recv(socket, buf, RecvFlags::empty())?;
+        Ok(filled.len())
     }
 
     /// One send(2) that raises no SIGPIPE.
@@ -159,6 +169,8 @@ mod system {
 #[cfg(windows)]
 mod system {
     use socket2::SockRef;
+    #[cfg(feature = "tokio-io")]
+    use std::mem::MaybeUninit;
     use std::{
         ffi::c_int,
         io::{self, ErrorKind, Read},
@@ -174,6 +186,12 @@ mod system {
     /// One recv.
     pub(crate) fn receive(socket: BorrowedSocket<'_>, buf: &mut [u8]) -> io::Result<usize> {
         (&*SockRef::from(&socket)).read(buf)
+    }
+
+    /// As [`receive`]; the first bytes are initialised, as many as it says.
+    #[cfg(feature = "tokio-io")]
+    pub(crate) fn receive_uninit(socket: BorrowedSocket<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        SockRef::from(&socket).recv(buf)
     }
 
     /// One send.

@@ -11,6 +11,7 @@
 mod abort;
 mod contained;
 mod join;
+pub(crate) mod kin;
 mod meta;
 mod registry;
 mod wait;

@@ -38,9 +38,10 @@ use crate::{
     fork,
     idle::NOBODY,
     queue::{CAPACITY, Item},
+    task::kin,
     trace::Note,
 };
-use std::{cell::Cell, ops::Range, sync::atomic::Ordering, task::Waker};
+use std::{cell::Cell, ops::Range, sync::atomic::Ordering, task::Waker, vec};
 
 /// Nanoseconds between two looks at the clock, about.
 const CHECK_EVERY: u64 = 10_000;
@@ -286,8 +287,9 @@ impl Local {
         self.take_injected()
     }
 
-    /// Wakes what poller or timers have handed back. The list stands where others reach it, since a waker that is not
-    /// ours may block. `timers` tells those of timers from those of the poller, for the trace.
+    /// Wakes what poller or timers have handed back. `timers` tells those of timers from those of the poller, for the trace.
+    ///
+    /// From the first on that is not certainly a task's of ours, the list stands where others reach it: that one may block.
     pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>, timers: Range<usize>) {
         if ready.is_empty() {
             return;
@@ -297,13 +299,28 @@ impl Local {
         if let Some(lane) = &self.lane {
             lane.begin_batch(timers);
         }
+        self.batch.set(true);
+        let mut wakers = ready.drain(..);
+        while let Some(waker) = wakers.next() {
+            if !kin::is_own(&waker) {
+                self.wake_in_reach(waker, wakers);
+                break;
+            }
+            self.wake_of_batch(waker);
+        }
+        self.batch.set(false);
+    }
+
+    /// Wakes those of which the first may block. Each is taken by two read-modify-writes.
+    #[cold]
+    fn wake_in_reach(&self, first: Waker, rest: vec::Drain<'_, Waker>) {
         let worker = self.worker;
         {
             let mut draining = worker.lock_draining();
-            draining.extend(ready.drain(..));
+            draining.push_back(first);
+            draining.extend(rest);
             worker.drains.store(true, Ordering::Relaxed);
         }
-        self.batch.set(true);
         loop {
             let mut draining = worker.lock_draining();
             let Some(waker) = draining.pop_front() else {
@@ -311,12 +328,16 @@ impl Local {
                 break;
             };
             drop(draining);
-            if let Some(lane) = &self.lane {
-                lane.next_of_batch();
-            }
-            crate::core::wake(waker);
+            self.wake_of_batch(waker);
         }
-        self.batch.set(false);
+    }
+
+    #[inline]
+    fn wake_of_batch(&self, waker: Waker) {
+        if let Some(lane) = &self.lane {
+            lane.next_of_batch();
+        }
+        crate::core::wake(waker);
     }
 
     /// Wakes what workers that are stuck or out had begun to wake. False: there was nothing.

@@ -58,7 +58,8 @@ pub(crate) struct Worker {
     pub(crate) slot: Slot,
     pub(crate) parker: Parker,
     pub(crate) shard: Shard,
-    /// Wakers that the poller or a shard handed back and that have not been woken yet. The lock is held to take one.
+    /// Wakers that the poller or a shard handed back and that have not been woken yet, from the first on that may be foreign. The
+    /// lock is held to take one.
     draining: Mutex<VecDeque<Waker>>,
     /// There may be something in `draining`. Written under that lock, by the worker and by whoever
     /// takes over.
