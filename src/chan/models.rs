@@ -598,6 +598,46 @@ fn two_senders_and_two_receivers_all_get_through() {
     }
 }
 
+/// Hunts: a receiver that was called, and for which a sender has gone on, comes or goes away while another sender gets in line; that one is
+/// left there though there is room, or is let in where there is none.
+#[test]
+fn a_receiver_that_was_called_takes_its_room_along() {
+    for comes in [false, true] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(1);
+            let mut called = Task::polled(receive(rx.clone()));
+            assert!(tx.try_send(alive.value(1)).is_ok());
+            let mut sends = [2, 3].map(|n| Task::new(send(tx.clone(), alive.value(n))));
+            let (mut sends, first) = race(
+                swapped,
+                move || {
+                    sends.iter_mut().for_each(Task::poll);
+                    sends
+                },
+                move || {
+                    if comes {
+                        called.poll();
+                    }
+                    called.output.take().flatten()
+                },
+            );
+            let mut received: Vec<_> = first.iter().map(Value::number).collect();
+            loop {
+                let [a, b] = &mut sends;
+                settle(&mut [a, b]);
+                let waits = sends.iter().any(|task| task.output.is_none());
+                assert!(!waits || tx.len() >= 1, "there is room, and a sender in line");
+                assert!(!comes || tx.len() <= 1, "there is no room, and nobody in line");
+                let Ok(value) = rx.try_recv() else { break };
+                received.push(value.number());
+            }
+            assert!(sends.iter().all(|task| matches!(task.output, Some(None))));
+            assert_eq!(received, [1, 2, 3]);
+        });
+    }
+}
+
 // Ends.
 
 /// Hunts: a value that is sent while the last receiver goes, and stays in a queue that nobody empties.
