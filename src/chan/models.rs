@@ -24,6 +24,8 @@
 //! | `take` does not move up | `room_in_a_full_queue_is_filled`, `two_senders_and_two_receivers_all_get_through` |
 //! | `poll_receive` takes the quick road though senders are in line | `two_senders_and_two_receivers_all_get_through` |
 //! | `move_up` calls nobody | `two_senders_and_two_receivers_all_get_through` |
+//! | who comes gives its room up after the first sender has moved up | `a_receiver_that_was_called_takes_its_room_along` |
+//! | one who comes and takes a value stays counted as called | `a_receiver_that_was_called_takes_its_room_along` |
 //! | `close` refuses no sender | `a_value_is_taken_or_comes_back_when_the_receiver_goes` |
 //! | `close` calls no receiver | `a_close_in_the_middle_of_a_rendezvous_leaves_both_of_one_mind`, `a_receiver_learns_that_the_last_sender_has_gone` |
 //! | `close_and_empty` does not empty, or empties without closing before | `nothing_stays_in_a_queue_without_a_receiver` |

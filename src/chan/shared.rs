@@ -217,25 +217,36 @@ impl<T> Shared<T> {
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let state = unsafe { self.locked() };
-        let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
-        if called && bits & word::OFFERED == 0 && bits >= word::ONE {
-            return Poll::Ready(Self::take_first(state, bits, place));
+        if place.is_none() && bits & word::OFFERED == 0 && bits >= word::ONE {
+            return Poll::Ready(Self::take_first(state, bits));
         }
+        self.poll_receive_behind(state, bits, place, cx)
+    }
+
+    /// As above, for one that has waited, or where senders do.
+    #[inline(never)]
+    fn poll_receive_behind<'a>(
+        &'a self,
+        mut state: Locked<'a, T>,
+        bits: usize,
+        place: &mut Option<Place>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<T>> {
+        if state.has_come(place, bits) {
+            return Poll::Ready(Self::take_first(state, bits));
+        }
+        let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
         if called && bits & word::OFFERED != 0 && bits < word::ONE {
             return self.poll_receive_offered(state, bits, place, cx);
         }
         self.poll_receive_slow(state, None, place, cx)
     }
 
-    /// Takes the first value, where there is one, no sender is in line, and the receiver, if it has a place, was called. `bits`: as they
-    /// were when the lock was taken.
-    #[inline]
-    fn take_first(mut state: Locked<'_, T>, bits: usize, place: &mut Option<Place>) -> Option<T> {
+    /// Takes the first value, where there is one and no sender is in line. `bits`: as they were when the lock was taken.
+    #[inline(always)]
+    fn take_first(mut state: Locked<'_, T>, bits: usize) -> Option<T> {
         let value = state.queue.pop();
         state.taken = true;
-        if let Some(place) = place.take() {
-            state.receivers.forget(place);
-        }
         // A value less, and maybe room; and something left, or the end.
         let rest = bits - word::ONE;
         let something = if rest >= word::ONE { word::RECEIVABLE } else { (rest & word::CLOSED) >> 2 };
@@ -250,15 +261,22 @@ impl<T> Shared<T> {
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let state = unsafe { self.locked() };
-        let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
-        if called && bits & word::OFFERED == 0 && bits >= word::ONE {
-            return Some(Self::take_first(state, bits, place));
+        if place.is_none() && bits & word::OFFERED == 0 && bits >= word::ONE {
+            return Some(Self::take_first(state, bits));
         }
-        self.receive_as_arm_slow(state, place)
+        self.receive_as_arm_behind(state, bits, place)
     }
 
     #[inline(never)]
-    fn receive_as_arm_slow(&self, mut state: Locked<'_, T>, place: &mut Option<Place>) -> Option<Option<T>> {
+    fn receive_as_arm_behind(
+        &self,
+        mut state: Locked<'_, T>,
+        bits: usize,
+        place: &mut Option<Place>,
+    ) -> Option<Option<T>> {
+        if state.has_come(place, bits) {
+            return Some(Self::take_first(state, bits));
+        }
         let mut owed = Owed::default();
         let received = state.receive(place, &mut owed);
         drop(state);

@@ -75,6 +75,18 @@ impl Owed {
 }
 
 impl<T> State<T> {
+    /// Whether a receiver that was called finds the usual case: a value, and no sender in line. Then it has left its place.
+    #[inline]
+    pub(super) fn has_come(&mut self, place: &mut Option<Place>, bits: usize) -> bool {
+        let comes = bits & word::OFFERED == 0
+            && bits >= word::ONE
+            && place.as_ref().is_some_and(|place| self.receivers.is_called(place));
+        if comes && let Some(place) = place.take() {
+            self.receivers.forget(place);
+        }
+        comes
+    }
+
     /// Step 1 of receiving. Who takes a value leaves the line; what is left of its place is to be dropped after the release.
     pub(crate) fn take(&mut self, place: &mut Option<Place>, owed: &mut Owed) -> Option<(T, Option<Left<()>>)> {
         let (value, made_room) = match self.queue.pop() {

@@ -395,6 +395,10 @@ fn enrol<L: Arms, O: Order>(
 /// to have the better chance.
 #[inline]
 fn settle<L: Arms, O: Order>(arms: &L, debts: &mut [Owed]) {
+    // The usual case, without drawing an order for it.
+    if debts.iter().all(Owed::is_nothing) {
+        return;
+    }
     let mut order = O::backwards();
     while let Some(index) = order.next() {
         if !debts[index].is_nothing() {
