@@ -51,6 +51,45 @@ fn a_send_that_cannot_wait_is_left_to_a_receiver_that_does() {
     assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
 }
 
+/// As in Go, where the value of a receiver that waits takes no room: a sender goes on, though no receiver has been polled yet.
+#[test]
+fn a_receiver_that_waits_makes_room_for_its_value() {
+    let (tx, rx) = chan::buffered(1);
+    let mut first = Box::pin(rx.recv());
+    let mut second = Box::pin(rx.recv());
+    assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+    for n in 1..=3 {
+        assert_eq!(tx.try_send(n), Ok(()));
+    }
+    assert_eq!(tx.try_send(4), Err(TrySendError::Full(4)));
+    let mut waits = pin!(tx.send(4));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    // One comes, and one goes: neither leaves its room to the sender.
+    assert_eq!(first.as_mut().now_or_never(), Some(Some(1)));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    drop(second);
+    assert_eq!(rx.try_recv(), Ok(2));
+    assert!(poll_once(waits.as_mut()).is_pending());
+    assert_eq!(rx.try_recv(), Ok(3));
+    assert_eq!(waits.now_or_never(), Some(Ok(())));
+    assert_eq!((tx.len(), tx.try_send(5)), (1, Err(TrySendError::Full(5))));
+    assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(4), Err(TryRecvError::Empty)));
+}
+
+#[test]
+fn a_receiver_that_comes_for_nothing_takes_its_room_along() {
+    let (tx, rx) = chan::buffered(1);
+    let mut overtaken = Box::pin(rx.recv());
+    assert!(poll_once(overtaken.as_mut()).is_pending());
+    assert_eq!((tx.try_send(1), rx.try_recv()), (Ok(()), Ok(1)));
+    assert!(poll_once(overtaken.as_mut()).is_pending());
+    // It is in line again, and is called again.
+    assert_eq!((tx.try_send(2), tx.try_send(3), tx.try_send(4)), (Ok(()), Ok(()), Err(TrySendError::Full(4))));
+    drop(overtaken);
+    assert_eq!((rx.try_recv(), tx.try_send(5)), (Ok(2), Err(TrySendError::Full(5))));
+    assert_eq!((rx.try_recv(), tx.try_send(6), tx.try_send(7)), (Ok(3), Ok(()), Err(TrySendError::Full(7))));
+}
+
 #[test]
 fn closing_leaves_what_was_sent_and_gives_back_what_was_not() {
     for by_receiver in [false, true] {

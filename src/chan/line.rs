@@ -30,6 +30,8 @@ pub(crate) struct Line<V> {
     again_in_line: u32,
     /// Slots that are not vacant.
     taken: u32,
+    /// Those of them whose waiter was called, and has neither come nor gone.
+    called: u32,
     tickets: u64,
 }
 
@@ -150,6 +152,7 @@ impl<V> Line<V> {
             again: BinaryHeap::new(),
             again_in_line: 0,
             taken: 0,
+            called: 0,
             tickets: 0,
         }
     }
@@ -158,6 +161,12 @@ impl<V> Line<V> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         (self.first == NONE) & (self.again_in_line == 0)
+    }
+
+    /// How many were called and have neither come nor gone.
+    #[inline]
+    pub(crate) fn called(&self) -> usize {
+        self.called as usize
     }
 
     /// Gets in line.
@@ -172,8 +181,11 @@ impl<V> Line<V> {
                 at.expect("fewer than 2^32 wait at one channel")
             }
             at => {
-                self.vacant = self.at(at).behind;
-                *self.at(at) = slot;
+                let old = mem::replace(self.at(at), slot);
+                self.vacant = old.behind;
+                // A vacant slot has nothing to drop, which the compiler does not know.
+                debug_assert!(matches!(old.stage, Stage::Vacant), "the list of the vacant ones holds no other");
+                mem::forget(old);
                 at
             }
         };
@@ -211,7 +223,10 @@ impl<V> Line<V> {
                 self.unlink(place.0);
                 Left::InLine(waiter, value)
             }
-            Stage::Called(value) => Left::Called(value),
+            Stage::Called(value) => {
+                self.called -= 1;
+                Left::Called(value)
+            }
             Stage::Vacant => unreachable!("a place is given back once"),
         };
         self.free(place.0);
@@ -221,6 +236,7 @@ impl<V> Line<V> {
     /// Takes a waiter out of the line; it keeps its slot, as one that was called.
     fn take_out(&mut self, at: u32) -> (Waiter, V) {
         self.unlink(at);
+        self.called += 1;
         match mem::replace(&mut self.at(at).stage, Stage::Called(None)) {
             Stage::InLine(waiter, value) => (waiter, value),
             _ => unreachable!("it is in line"),
@@ -374,6 +390,7 @@ impl Line<()> {
     pub(crate) fn forget(&mut self, place: Place) {
         debug_assert!(self.is_called(&place), "else it has a waker that is to be dropped elsewhere");
         self.at(place.0).stage = Stage::Vacant;
+        self.called -= 1;
         self.free(place.0);
     }
 
@@ -392,6 +409,7 @@ impl Line<()> {
         let ticket = slot.ticket;
         self.again.push(Reverse((ticket, at)));
         self.again_in_line += 1;
+        self.called -= 1;
     }
 }
 
@@ -426,6 +444,7 @@ impl<V> Line<V> {
             return None;
         }
         let Stage::Called(value) = mem::replace(stage, Stage::Vacant) else { unreachable!("seen just now") };
+        self.called -= 1;
         self.free(place.0);
         Some(value)
     }

@@ -100,8 +100,8 @@ pub fn unbuffered<T>() -> (Sender<T>, Receiver<T>) {
     channel(0)
 }
 
-/// A channel that holds up to `capacity` values. With 0 it is [`unbuffered`]. It takes memory for as many values as it ever held
-/// at a time.
+/// A channel that holds up to `capacity` values, and, as in Go, one more for each receiver that waits: that one has been called for it
+/// and is on its way. With 0 it is [`unbuffered`]. It takes memory for as many values as it ever held at a time.
 #[must_use]
 pub fn buffered<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     channel(capacity.min(usize::MAX - 1))

@@ -24,6 +24,8 @@
 //! | `take` does not move up | `room_in_a_full_queue_is_filled`, `two_senders_and_two_receivers_all_get_through` |
 //! | `poll_receive` takes the quick road though senders are in line | `two_senders_and_two_receivers_all_get_through` |
 //! | `move_up` calls nobody | `two_senders_and_two_receivers_all_get_through` |
+//! | who comes gives its room up after the first sender has moved up | `a_receiver_that_was_called_takes_its_room_along` |
+//! | one who comes and takes a value stays counted as called | `a_receiver_that_was_called_takes_its_room_along` |
 //! | `close` refuses no sender | `a_value_is_taken_or_comes_back_when_the_receiver_goes` |
 //! | `close` calls no receiver | `a_close_in_the_middle_of_a_rendezvous_leaves_both_of_one_mind`, `a_receiver_learns_that_the_last_sender_has_gone` |
 //! | `close_and_empty` does not empty, or empties without closing before | `nothing_stays_in_a_queue_without_a_receiver` |
@@ -594,6 +596,46 @@ fn two_senders_and_two_receivers_all_get_through() {
             assert!(a.output.unwrap().is_none() && b.output.unwrap().is_none());
             let received = [c.output.unwrap(), d.output.unwrap()].map(|value| number(&value));
             assert!(matches!(received, [Some(1), Some(2)] | [Some(2), Some(1)]), "{received:?}");
+        });
+    }
+}
+
+/// Hunts: a receiver that was called, and for which a sender has gone on, comes or goes away while another sender gets in line; that one is
+/// left there though there is room, or is let in where there is none.
+#[test]
+fn a_receiver_that_was_called_takes_its_room_along() {
+    for comes in [false, true] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = buffered(1);
+            let mut called = Task::polled(receive(rx.clone()));
+            assert!(tx.try_send(alive.value(1)).is_ok());
+            let mut sends = [2, 3].map(|n| Task::new(send(tx.clone(), alive.value(n))));
+            let (mut sends, first) = race(
+                swapped,
+                move || {
+                    sends.iter_mut().for_each(Task::poll);
+                    sends
+                },
+                move || {
+                    if comes {
+                        called.poll();
+                    }
+                    called.output.take().flatten()
+                },
+            );
+            let mut received: Vec<_> = first.iter().map(Value::number).collect();
+            loop {
+                let [a, b] = &mut sends;
+                settle(&mut [a, b]);
+                let waits = sends.iter().any(|task| task.output.is_none());
+                assert!(!waits || tx.len() >= 1, "there is room, and a sender in line");
+                assert!(!comes || tx.len() <= 1, "there is no room, and nobody in line");
+                let Ok(value) = rx.try_recv() else { break };
+                received.push(value.number());
+            }
+            assert!(sends.iter().all(|task| matches!(task.output, Some(None))));
+            assert_eq!(received, [1, 2, 3]);
         });
     }
 }

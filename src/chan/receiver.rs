@@ -82,7 +82,7 @@ impl<T> Receiver<T> {
         self.shared.is_closed()
     }
 
-    /// Values that were sent and not received.
+    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for whom a receiver waits.
     pub fn len(&self) -> usize {
         self.shared.len()
     }

@@ -131,7 +131,7 @@ impl<T> Sender<T> {
         Closed { channel: &self.shared, place: None }
     }
 
-    /// Values that were sent and not received.
+    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for whom a receiver waits.
     pub fn len(&self) -> usize {
         self.shared.len()
     }

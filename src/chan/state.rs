@@ -75,29 +75,66 @@ impl Owed {
 }
 
 impl<T> State<T> {
-    /// Step 1 of receiving.
-    pub(crate) fn take(&mut self, owed: &mut Owed) -> Option<T> {
-        let value = match self.queue.pop() {
-            Some(value) => {
-                if !self.senders.is_empty() {
-                    self.move_up(owed);
-                }
-                value
-            }
+    /// Whether a receiver that was called finds the usual case: a value, and no sender in line. Then it has left its place.
+    #[inline]
+    pub(super) fn has_come(&mut self, place: &mut Option<Place>, bits: usize) -> bool {
+        let comes = bits & word::OFFERED == 0
+            && bits >= word::ONE
+            && place.as_ref().is_some_and(|place| self.receivers.is_called(place));
+        if comes && let Some(place) = place.take() {
+            self.receivers.forget(place);
+        }
+        comes
+    }
+
+    /// Step 1 of receiving. Who takes a value leaves the line; what is left of its place is to be dropped after the release.
+    pub(crate) fn take(&mut self, place: &mut Option<Place>, owed: &mut Owed) -> Option<(T, Option<Left<()>>)> {
+        let (value, made_room) = match self.queue.pop() {
+            Some(value) => (value, true),
             None if self.senders.is_empty() => return None,
             None => {
                 let (value, waker) = self.senders.claim_first()?;
                 owed.add(waker);
-                value
+                (value, false)
             }
         };
         self.taken = true;
-        Some(value)
+        // First: who was called has come, and its own room is no room for others.
+        let left = place.take().map(|place| self.receivers.remove(place));
+        if made_room && !self.senders.is_empty() {
+            self.move_up(owed);
+        }
+        Some((value, left))
+    }
+
+    /// As above; or learns that the channel is closed and empty, and leaves the line as well.
+    pub(crate) fn receive(
+        &mut self,
+        place: &mut Option<Place>,
+        owed: &mut Owed,
+    ) -> Option<(Option<T>, Option<Left<()>>)> {
+        match self.take(place, owed) {
+            Some((value, left)) => Some((Some(value), left)),
+            None if self.closed => Some((None, place.take().map(|place| self.receivers.remove(place)))),
+            None => None,
+        }
+    }
+
+    /// Whether there is room for one more behind `len` values ("Room" in `shared.rs`). Without a queue there never is.
+    #[inline]
+    pub(super) fn has_room_behind(&self, len: usize) -> bool {
+        len < self.capacity || (self.capacity != 0 && len - self.capacity < self.receivers.called())
+    }
+
+    /// Whether there is room for one more in the queue.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.has_room_behind(self.queue.len())
     }
 
     /// A sender in line loses its value to the queue.
     fn move_up(&mut self, owed: &mut Owed) {
-        if self.queue.len() < self.capacity
+        if self.has_room()
             && let Some((value, waker)) = self.senders.claim_first()
         {
             owed.add(waker);
@@ -109,7 +146,7 @@ impl<T> State<T> {
     /// Step 1 of sending. Err: there is no room.
     #[inline]
     pub(crate) fn put(&mut self, value: T, owed: &mut Owed) -> Result<(), T> {
-        if self.queue.len() >= self.capacity {
+        if !self.has_room() {
             return Err(value);
         }
         self.queue.push(value);
@@ -122,7 +159,7 @@ impl<T> State<T> {
     /// Whether `put`, or for `now` [`put_now`](Self::put_now), would find room; or the end.
     #[inline]
     pub(crate) fn can_put(&self, now: bool) -> bool {
-        self.queue.len() < self.capacity || self.closed || (now && self.can_leave())
+        self.has_room() || self.closed || (now && self.can_leave())
     }
 
     /// Whether there is no queue, and a receiver in line to leave a value to.
@@ -201,7 +238,7 @@ impl<T> State<T> {
         let bit = |condition: bool, bit: usize| if condition { bit } else { 0 };
         (len << word::LEN)
             | bit((len > 0) | !self.senders.is_empty() | self.closed, word::RECEIVABLE)
-            | bit((len < self.capacity) | self.closed, word::SENDABLE)
+            | bit(self.has_room_behind(len) | self.closed, word::SENDABLE)
             | bit(self.closed, word::CLOSED)
             | bit(!self.receivers.is_empty(), word::AWAITED)
             | bit(!self.senders.is_empty(), word::OFFERED)

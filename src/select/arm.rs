@@ -56,8 +56,8 @@ pub trait Arm {
     ///
     /// # Safety
     ///
-    /// The caller holds the lock of [`word`](Self::word). The claim stays where it is until this arm was dropped. The caller
-    /// opens it before it releases the lock.
+    /// The caller holds the lock of [`word`](Self::word). The claim stays where it is until this arm has left its line
+    /// ([`leave`](Self::leave)), which the caller sees to before either ends. It opens the claim before it releases the lock.
     #[doc(hidden)]
     unsafe fn enrol_held(self: Pin<&mut Self>, _: &Claim, _: u32, _again: bool, _: &mut Owed) {}
 

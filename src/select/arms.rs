@@ -25,8 +25,15 @@ pub trait Arms {
     /// How many of them are receives and sends.
     const CHANNELS: usize;
 
-    /// Looks at one. None: it is disabled.
-    fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>, how: How) -> Option<Look<Self::Output>>;
+    /// Looks at one. None: it is disabled. What comes of it goes through `take` where it is known of which arm it is: that saves to pack
+    /// and unpack it level by level.
+    fn poll_arm<R>(
+        self: Pin<&mut Self>,
+        index: usize,
+        cx: &mut Context<'_>,
+        how: How,
+        take: impl FnOnce(Self::Output) -> R,
+    ) -> Option<Look<R>>;
 
     /// Disables one, and drops what it holds.
     fn disable(self: Pin<&mut Self>, index: usize);
@@ -83,7 +90,13 @@ impl Arms for Nil {
     const LEN: usize = 0;
     const CHANNELS: usize = 0;
 
-    fn poll_arm(self: Pin<&mut Self>, _: usize, _: &mut Context<'_>, _: How) -> Option<Look<Infallible>> {
+    fn poll_arm<R>(
+        self: Pin<&mut Self>,
+        _: usize,
+        _: &mut Context<'_>,
+        _: How,
+        _: impl FnOnce(Infallible) -> R,
+    ) -> Option<Look<R>> {
         None
     }
 
@@ -178,12 +191,18 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     const CHANNELS: usize = L::CHANNELS + A::IS_CHANNEL as usize;
 
     #[inline]
-    fn poll_arm(self: Pin<&mut Self>, index: usize, cx: &mut Context<'_>, how: How) -> Option<Look<Self::Output>> {
+    fn poll_arm<R>(
+        self: Pin<&mut Self>,
+        index: usize,
+        cx: &mut Context<'_>,
+        how: How,
+        take: impl FnOnce(Self::Output) -> R,
+    ) -> Option<Look<R>> {
         let this = self.project();
         if index + 1 == Self::LEN {
-            Some(this.arm.as_pin_mut()?.poll(cx, how).map(|output| Out::This(Came(output))))
+            Some(this.arm.as_pin_mut()?.poll(cx, how).map(|output| take(Out::This(Came(output)))))
         } else {
-            Some(this.rest.poll_arm(index, cx, how)?.map(Out::Rest))
+            this.rest.poll_arm(index, cx, how, |output| take(Out::Rest(output)))
         }
     }
 
@@ -191,6 +210,9 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     fn disable(self: Pin<&mut Self>, index: usize) {
         let mut this = self.project();
         if index + 1 == Self::LEN {
+            if let Some(arm) = this.arm.as_mut().as_pin_mut() {
+                arm.leave();
+            }
             this.arm.set(None);
         } else {
             this.rest.disable(index);
@@ -262,10 +284,20 @@ impl<L: Arms, A: Arm> Arms for And<L, A> {
     }
 
     fn leave(self: Pin<&mut Self>) {
+        /// Also if an arm panics: what stands in a line points to what may end next.
+        struct Leave<'a, L: Arms>(Pin<&'a mut L>);
+
+        impl<L: Arms> Drop for Leave<'_, L> {
+            #[inline]
+            fn drop(&mut self) {
+                self.0.as_mut().leave();
+            }
+        }
+
         let this = self.project();
+        let _rest = Leave(this.rest);
         if let Some(arm) = this.arm.as_pin_mut() {
             arm.leave();
         }
-        this.rest.leave();
     }
 }

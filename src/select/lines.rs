@@ -28,7 +28,7 @@ pin_project! {
     /// A select with arms of channels.
     #[derive(Debug)]
     pub struct Standing {
-        // Lines point here, so it ends after the arms.
+        // Lines point here: it ends after the arms have left them.
         #[pin]
         pub(super) claim: Claim,
         // Whether arms may stand in lines.
@@ -46,12 +46,14 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// The select ends; its arms leave their lines next.
-    pub(super) fn end(self: Pin<&mut Self>) {
+    /// The select ends. Whether its arms may stand in lines, which they leave next.
+    #[inline]
+    pub(super) fn end(self: Pin<&mut Self>) -> bool {
         let this = self.project();
         if *this.enrolled {
             // Whichever it is: what was sent was sent.
             let (Shut::Sent(_) | Shut::Running { .. }) = this.claim.shut();
         }
+        *this.enrolled
     }
 }

@@ -25,6 +25,7 @@
 //! | `open` leaves WOKEN set | `two_selects_head_on_make_one_match`, and twelve more |
 //! | `call` does not set WOKEN | `a_claim_and_a_call_at_once_wake_and_do_one_arm`, and four more |
 //! | the locks are taken in the order of the arms | `two_selects_over_the_same_channels_in_opposite_order_take_turns` |
+//! | a select ends and its receives stay in line | `a_call_is_passed_on_by_a_select_that_does_something_else`, and two more |
 //! | a send that is dropped leaves its place in line | `a_value_is_claimed_or_goes_with_its_select` |
 //!
 //! Nothing fails, because nothing depends on it, when a claim does not set WOKEN, when `reset` does nothing (`open` would), when a close

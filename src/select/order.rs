@@ -89,6 +89,17 @@ pub struct Shuffled<const N: usize> {
 /// Steps for which one number is enough.
 const STEPS: usize = 5;
 
+impl<const N: usize> Shuffled<N> {
+    const IN_TURN: [u8; N] = {
+        let (mut order, mut index) = ([0; N], 0);
+        while index < N {
+            order[index] = index as u8;
+            index += 1;
+        }
+        order
+    };
+}
+
 impl<const N: usize> Order for Shuffled<N> {
     type Words = [*const Word; N];
     type Debts = [Owed; N];
@@ -105,7 +116,7 @@ impl<const N: usize> Order for Shuffled<N> {
 
     #[inline]
     fn new() -> Shuffled<N> {
-        Shuffled { order: std::array::from_fn(|index| index as u8), next: 0, fraction: 0 }
+        Shuffled { order: Self::IN_TURN, next: 0, fraction: 0 }
     }
 
     #[inline]

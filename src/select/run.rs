@@ -102,7 +102,6 @@ pin_project! {
         L: Arms,
         O: Order,
     {
-        // Before the lines: an arm that is dropped takes the way to the claim out of its line.
         #[pin]
         arms: L,
         #[pin]
@@ -117,8 +116,12 @@ pin_project! {
         O: Order,
     {
         fn drop(this: Pin<&mut Self>) {
-            if let Some(standing) = this.project().lines.standing() {
-                standing.end();
+            let this = this.project();
+            if let Some(standing) = this.lines.standing()
+                && standing.end()
+            {
+                // The ways to the claim come out of the lines, before it ends.
+                this.arms.leave();
             }
         }
     }
@@ -284,12 +287,12 @@ fn look<L: Arms, O: Order>(
     let (mut waits, mut leaves) = (false, false);
     let mut order = O::new();
     while let Some(index) = order.next() {
-        match arms.as_mut().poll_arm(index, cx, how) {
+        match arms.as_mut().poll_arm(index, cx, how, &mut *accept) {
             None => {}
             Some(Look::Waits) => waits = true,
             Some(Look::Meets) => (waits, how) = (true, How::Peek),
             Some(Look::Could) => (waits, leaves) = (true, true),
-            Some(Look::Ready(output)) => match accept(output) {
+            Some(Look::Ready(accepted)) => match accepted {
                 Some(output) => return Looked { taken: Some(Taken::Arm(output)), leaves: false },
                 None => arms.as_mut().disable(index),
             },
@@ -392,6 +395,10 @@ fn enrol<L: Arms, O: Order>(
 /// to have the better chance.
 #[inline]
 fn settle<L: Arms, O: Order>(arms: &L, debts: &mut [Owed]) {
+    // The usual case, without drawing an order for it.
+    if debts.iter().all(Owed::is_nothing) {
+        return;
+    }
     let mut order = O::backwards();
     while let Some(index) = order.next() {
         if !debts[index].is_nothing() {
