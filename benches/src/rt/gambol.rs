@@ -103,11 +103,11 @@ impl Listener for TcpListener {
 }
 
 impl Stream for TcpStream {
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        AsyncReadExt::read(self, buffer).await
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        AsyncReadExt::read(self, buffer)
     }
 
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        AsyncWriteExt::write_all(self, bytes).await
+    fn write_all<'a>(&'a mut self, bytes: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send {
+        AsyncWriteExt::write_all(self, bytes)
     }
 }

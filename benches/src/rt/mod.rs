@@ -99,11 +99,12 @@ pub trait Listener: Sized + Send + 'static {
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// A connected TCP socket. The buffers go to the runtime's own traits, whichever these are.
+/// A connected TCP socket. The buffers go to the runtime's own traits, whichever these are, and what comes back is the runtime's own
+/// future with nothing around it: what a connection's task takes in memory is a row.
 pub trait Stream: Send + 'static {
     /// Reads some bytes; 0 at the end.
-    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn read<'a>(&'a mut self, buffer: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Writes all of the bytes.
-    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+    fn write_all<'a>(&'a mut self, bytes: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send;
 }
