@@ -271,3 +271,66 @@ fn a_thousand_runtimes_in_sequence_leave_no_thread_descriptor_or_memory() {
     assert!(after.0 <= before.0 + 1 && after.1 <= before.1, "{before:?} {after:?}");
     assert!(after.2 < before.2 + (8 << 20), "{before:?} {after:?}");
 }
+
+/// To wake a task of a runtime that is being shut down may drop its future, there and then, and that may take long.
+#[test]
+fn a_late_wake_whose_drop_blocks_does_not_hold_up_the_rest_of_its_batch() {
+    /// Says that it is being dropped, and waits until it is told to go on.
+    struct Drops(mpsc::Sender<()>, mpsc::Receiver<()>);
+
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+        }
+    }
+
+    ends("the rest", || {
+        let (first, second) = (runtime(2), runtime(1));
+        let (io, mut peer) = first.block_on(async { pair() });
+        let io = Arc::new(io);
+        let ready = |io: Arc<gambol_executor::Io<std::net::TcpStream>>| async move {
+            let (direction, reason) = (gambol_executor::Direction::Read, gambol_executor::Reason::Read);
+            poll_fn(|cx| io.poll_ready(cx, direction, reason)).await.unwrap();
+        };
+
+        // Holds up the shutdown while it cancels: its timer is the second runtime's, and is fired for the last time just before.
+        let (begun, is_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let guard = Drops(begun, released);
+        second.spawn(async move {
+            let _guard = guard;
+            Sleep::new(Duration::from_secs(1000)).await;
+        });
+        // Wait for the same event, in this order.
+        let (late, is_late) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let (guard, waiting) = (Drops(late, told), ready(io.clone()));
+        second.spawn(async move {
+            let _guard = guard;
+            waiting.await;
+        });
+        settles_parked(&second, 2);
+        let waiting = ready(io.clone());
+        let behind = first.spawn(async move {
+            waiting.await;
+            tell.send(()).unwrap();
+        });
+        settles_parked(&first, 1);
+
+        let closing = thread::spawn(move || drop(second));
+        is_begun.recv().unwrap();
+        std::io::Write::write_all(&mut peer, b"x").unwrap();
+        is_late.recv().unwrap();
+        block_on(behind).unwrap();
+        release.send(()).unwrap();
+        closing.join().unwrap();
+    });
+}
+
+/// Waits until so many tasks are Pending.
+fn settles_parked(runtime: &Runtime, tasks: usize) {
+    while runtime.handle().parked_tasks().len() < tasks {
+        thread::yield_now();
+    }
+}

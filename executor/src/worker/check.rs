@@ -41,7 +41,7 @@ use crate::{
     task::kin,
     trace::Note,
 };
-use std::{cell::Cell, ops::Range, sync::atomic::Ordering, task::Waker, vec};
+use std::{cell::Cell, mem, ops::Range, sync::atomic::Ordering, task::Waker};
 
 /// Nanoseconds between two looks at the clock, about.
 const CHECK_EVERY: u64 = 10_000;
@@ -289,7 +289,8 @@ impl Local {
 
     /// Wakes what poller or timers have handed back. `timers` tells those of timers from those of the poller, for the trace.
     ///
-    /// From the first on that is not certainly a task's of ours, the list stands where others reach it: that one may block.
+    /// From the first on that is not certainly a task's of ours, the list stands where others reach it: that one may block. So may one
+    /// of ours that comes late to another runtime; who blocks there steps out, which puts the list in reach as well.
     pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>, timers: Range<usize>) {
         if ready.is_empty() {
             return;
@@ -300,27 +301,42 @@ impl Local {
             lane.begin_batch(timers);
         }
         self.batch.set(true);
-        let mut wakers = ready.drain(..);
-        while let Some(waker) = wakers.next() {
+        ready.reverse();
+        mem::swap(ready, &mut self.rest.borrow_mut());
+        while let Some(waker) = self.next_of_rest() {
             if !kin::is_own(&waker) {
-                self.wake_in_reach(waker, wakers);
+                self.rest.borrow_mut().push(waker);
+                self.put_rest_in_reach();
                 break;
             }
             self.wake_of_batch(waker);
         }
+        mem::swap(ready, &mut self.rest.borrow_mut());
+        if self.worker.drains.load(Ordering::Relaxed) {
+            self.wake_in_reach();
+        }
         self.batch.set(false);
     }
 
-    /// Wakes those of which the first may block. Each is taken by two read-modify-writes.
-    #[cold]
-    fn wake_in_reach(&self, first: Waker, rest: vec::Drain<'_, Waker>) {
-        let worker = self.worker;
-        {
-            let mut draining = worker.lock_draining();
-            draining.push_back(first);
-            draining.extend(rest);
-            worker.drains.store(true, Ordering::Relaxed);
+    #[inline]
+    fn next_of_rest(&self) -> Option<Waker> {
+        self.rest.borrow_mut().pop()
+    }
+
+    /// Puts what is left of a batch where others reach it.
+    pub(super) fn put_rest_in_reach(&self) {
+        let mut rest = self.rest.borrow_mut();
+        if !rest.is_empty() {
+            let mut draining = self.worker.lock_draining();
+            draining.extend(rest.drain(..).rev());
+            self.worker.drains.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Wakes those that stand in reach. Each is taken by two read-modify-writes.
+    #[cold]
+    fn wake_in_reach(&self) {
+        let worker = self.worker;
         loop {
             let mut draining = worker.lock_draining();
             let Some(waker) = draining.pop_front() else {

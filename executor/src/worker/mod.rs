@@ -224,6 +224,8 @@ pub(crate) struct Local {
     brief: Cell<bool>,
     /// Wakers to be woken; kept for its memory.
     ready: RefCell<Vec<Waker>>,
+    /// What is left of the batch that is being woken, the next one last. Nobody else reaches it.
+    rest: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
     /// Numbers for ids, taken from the core in blocks.
     numbers: Cell<(u64, u64)>,
@@ -261,6 +263,7 @@ impl Local {
             clock: check::Watch::new(worker.core.clock.now()),
             brief: Cell::new(true),
             ready: RefCell::new(Vec::new()),
+            rest: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
