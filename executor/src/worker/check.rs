@@ -32,7 +32,7 @@
 //!
 //! What was measured is in `benches/README.md`, under "When a wake is worth it".
 
-use super::{Local, run::SLOT_RUN};
+use super::{Local, Worker, run::SLOT_RUN};
 use crate::{
     driver::LOOK_EVERY,
     fork,
@@ -41,7 +41,7 @@ use crate::{
     task::kin,
     trace::Note,
 };
-use std::{cell::Cell, mem, ops::Range, sync::atomic::Ordering, task::Waker};
+use std::{cell::Cell, mem, ops::Range, ptr, sync::atomic::Ordering, task::Waker};
 
 /// Nanoseconds between two looks at the clock, about.
 const CHECK_EVERY: u64 = 10_000;
@@ -356,10 +356,12 @@ impl Local {
         crate::core::wake(waker);
     }
 
-    /// Wakes what workers that are stuck or out had begun to wake. False: there was nothing.
+    /// Wakes what workers that are stuck or out had begun to wake, and what we had: then we are nested in a `block_on` of one of those
+    /// wakers, and stand as active (`block.rs`). False: there was nothing.
     pub(super) fn take_over_batches(&self) -> bool {
         let mut any = false;
-        for worker in self.core().table.workers().filter(|worker| worker.is_left()) {
+        let lies = |worker: &&Worker| worker.is_left() || ptr::eq(*worker, self.worker);
+        for worker in self.core().table.workers().filter(lies) {
             if worker.drains.load(Ordering::Relaxed) {
                 let mut draining = worker.lock_draining();
                 let mut wakers: Vec<Waker> = draining.drain(..).collect();
