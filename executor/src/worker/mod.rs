@@ -222,10 +222,8 @@ pub(crate) struct Local {
     clock: check::Watch,
     /// The last sleep was shorter than [`SHORT`](crate::monitor::SHORT).
     brief: Cell<bool>,
-    /// Wakers to be woken; kept for its memory.
+    /// While a batch is being woken, what is left of it, the next one last; nobody else reaches it. Otherwise kept for its memory.
     ready: RefCell<Vec<Waker>>,
-    /// What is left of the batch that is being woken, the next one last. Nobody else reaches it.
-    rest: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
     /// Numbers for ids, taken from the core in blocks.
     numbers: Cell<(u64, u64)>,
@@ -263,7 +261,6 @@ impl Local {
             clock: check::Watch::new(worker.core.clock.now()),
             brief: Cell::new(true),
             ready: RefCell::new(Vec::new()),
-            rest: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),
             random: RefCell::new(fastrand::Rng::new()),
