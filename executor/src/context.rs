@@ -426,8 +426,8 @@ fn park_again_if<R>(f: impl FnOnce() -> R, is_kept: impl FnOnce(&Meta) -> bool) 
 
 /// Puts the running task into its runtime's registry.
 pub(crate) fn register(waker: &Waker) -> u32 {
-    kin::learn(waker);
     let waker = waker.clone();
+    kin::learn(&waker);
     with(|cx| {
         let meta = cx.meta().expect("a task registers itself");
         // A blocking job is never Pending; so this thread is a worker, or the one whose own task this is.

@@ -3,18 +3,20 @@
 
 mod common;
 
-use common::{ends, event, pair, read, runtime, yield_now};
-use gambol_executor::{Runtime, Sleep, block_on, spawn};
+use common::{capped, ends, event, pair, read, runtime, yield_now};
+use gambol_executor::{Direction, Io, Reason, Runtime, Sleep, block_on, spawn};
 use std::{
     cell::RefCell,
     fs,
-    future::{pending, poll_fn},
+    future::{Future, pending, poll_fn},
+    io::Write,
+    net::TcpStream,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
-    task::Waker,
+    task::{Context, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -270,4 +272,93 @@ fn a_thousand_runtimes_in_sequence_leave_no_thread_descriptor_or_memory() {
     let after = (entries("/proc/self/task"), entries("/proc/self/fd"), resident());
     assert!(after.0 <= before.0 + 1 && after.1 <= before.1, "{before:?} {after:?}");
     assert!(after.2 < before.2 + (8 << 20), "{before:?} {after:?}");
+}
+
+/// Says that it is being dropped, and waits until it is told to go on.
+struct Drops(mpsc::Sender<()>, Option<futures::channel::oneshot::Receiver<()>>);
+
+impl Drop for Drops {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+        let _ = block_on(self.1.take().unwrap());
+    }
+}
+
+/// Who holds up whoever wakes a batch.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    /// A task of a runtime that is being shut down: to wake it may drop its future, there and then.
+    LateTask,
+    ForeignWaker,
+}
+
+impl Wake for Drops {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_wake_that_blocks_does_not_hold_up_the_rest_of_its_batch() {
+    for first in [First::LateTask, First::ForeignWaker] {
+        for cap in [false, true] {
+            ends(&format!("the rest behind {first:?}, cap {cap}"), move || {
+                let ours = if cap { capped(1) } else { runtime(2) };
+                let other = runtime(1);
+                let (io, mut peer) = ours.block_on(async { pair() });
+                let io = Arc::new(io);
+                let news = |io: Arc<Io<TcpStream>>| async move {
+                    poll_fn(|cx| io.poll_ready(cx, Direction::Read, Reason::Read)).await.unwrap();
+                };
+
+                // Holds up the shutdown while it cancels: its timer is fired just before.
+                let (begun, is_begun) = mpsc::channel();
+                let (release, released) = futures::channel::oneshot::channel();
+                let guard = Drops(begun, Some(released));
+                other.spawn(async move {
+                    let _guard = guard;
+                    Sleep::new(Duration::from_secs(1000)).await;
+                });
+                // Two who wait for the same event, in this order.
+                let (blocks, does_block) = mpsc::channel();
+                let (tell, told) = futures::channel::oneshot::channel();
+                let (guard, waiting) = (Drops(blocks, Some(told)), news(io.clone()));
+                match first {
+                    First::LateTask => {
+                        other.spawn(async move {
+                            let _guard = guard;
+                            waiting.await;
+                        });
+                        parks(&other, 2);
+                    }
+                    First::ForeignWaker => {
+                        // What it does, it does when its last handle is dropped, which is by the wake.
+                        let waker = Waker::from(Arc::new(guard));
+                        let mut waiting = Box::pin(waiting);
+                        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                        parks(&other, 1);
+                    }
+                }
+                let waiting = news(io.clone());
+                let behind = ours.spawn(async move {
+                    waiting.await;
+                    tell.send(()).unwrap();
+                });
+                parks(&ours, 1);
+
+                let closing = thread::spawn(move || drop(other));
+                is_begun.recv().unwrap();
+                peer.write_all(b"x").unwrap();
+                does_block.recv().unwrap();
+                block_on(behind).unwrap();
+                release.send(()).unwrap();
+                closing.join().unwrap();
+            });
+        }
+    }
+}
+
+/// Waits until so many tasks are Pending.
+fn parks(runtime: &Runtime, tasks: usize) {
+    while runtime.handle().parked_tasks().len() < tasks {
+        thread::yield_now();
+    }
 }

@@ -7,9 +7,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
 use common::{Io, Rig, flag};
@@ -450,6 +451,29 @@ fn a_waker_may_come_back_to_its_source_while_it_is_dropped() {
         assert!(came.load(Ordering::Relaxed));
         drop(io.source.withdraw(Direction::Read, &other));
     }
+}
+
+/// A clone of a waker may do anything as well: who panics there has enrolled nobody, and holds nothing.
+#[test]
+fn a_waker_that_cannot_be_cloned_leaves_the_source_as_it_was() {
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(|_| panic!("on purpose"), |_| {}, |_| {}, |_| {});
+    // SAFETY: the functions do nothing with the data, and wakers may be sent and shared, since there is none.
+    let refuses = unsafe { Waker::new(std::ptr::null(), &VTABLE) };
+    let mut rig = Rig::new();
+    let (one, mut other) = unix();
+    let io = rig.add(one);
+    rig.settle();
+    let (flag, waker) = flag();
+    for others in [false, true] {
+        if others {
+            assert!(io.is_pending(Direction::Read, &waker));
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| io.is_pending(Direction::Read, &refuses)));
+        assert!(result.is_err());
+        assert_eq!(rig.poller.waiting().len(), usize::from(others));
+    }
+    other.write_all(b"x").unwrap();
+    rig.until(|| flag.woken() == 1);
 }
 
 /// std's pipes have no switch of their own.

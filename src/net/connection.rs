@@ -65,7 +65,8 @@ fn send_vectored<T: AsDescriptor>(socket: &T, bufs: &[IoSlice<'_>]) -> io::Resul
     if let [buf] = bufs {
         return send(socket, buf);
     }
-    let sum = bufs.iter().map(|buf| buf.len()).sum();
+    // Pieces may overlap, so where words are short they can come to more than the memory there is.
+    let sum = bufs.iter().fold(0_usize, |sum, buf| sum.saturating_add(buf.len()));
     if sum <= COPIED {
         return send_copied(socket, bufs, sum);
     }

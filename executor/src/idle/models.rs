@@ -365,7 +365,7 @@ fn who_takes_over_a_batch_does_not_hide_the_next() {
     explore(4, || {
         let shared = Arc::new((Mutex::new(vec![0]), AtomicBool::new(true)));
         let one = shared.clone();
-        // `Local::wake_in_reach`, from the end of one batch to the first waker of the next, which does not return.
+        // `Local::wake_in_reach` and `put_rest_in_reach`, from the end of one batch to the first waker of the next, which does not return.
         let owner = move || {
             let (draining, drains) = &*one;
             loop {

@@ -2,7 +2,8 @@
 //!
 //! To wake a task of ours runs nobody's code but ours: its state is changed, and it is queued. So it takes a moment, and who has many to
 //! wake need not keep the rest where others reach it meanwhile (`worker/check.rs`), which costs two read-modify-writes for each.
-//! Any other waker may do anything, and block.
+//! With one exception, which steps out before: a task that comes late to a runtime that is shut down is dropped by who wakes it
+//! (`core/end.rs`). Any other waker may do anything, and block.
 //!
 //! They are known by the address of their vtable. What stands there is `'static` and never changes, so two wakers with the same
 //! address call the same functions; and the address of a task's own waker is learned when the task is first Pending. There is
@@ -23,7 +24,8 @@ const BITS: u32 = 8;
 /// Addresses of vtables; 0 is vacant. Relaxed throughout: an address says all, and nothing is read through it.
 static KNOWN: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
-/// `waker` is the one that async-task has given to a task of ours.
+/// `waker` is a clone of the one that async-task has given to a task of ours: as those are that will wait. (The address of what a constant
+/// is promoted to may differ between the functions that point at it.)
 pub(crate) fn learn(waker: &Waker) {
     let (address, place) = look_up(waker);
     if place.load(Ordering::Relaxed) == 0 {
@@ -61,7 +63,7 @@ mod tests {
         let mut was_pending = false;
         let task = runtime.spawn(poll_fn(move |cx| {
             if was_pending {
-                return Poll::Ready(is_own(cx.waker()));
+                return Poll::Ready(is_own(&cx.waker().clone()));
             }
             was_pending = true;
             cx.waker().wake_by_ref();

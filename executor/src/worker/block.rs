@@ -1,9 +1,9 @@
 //! A task says that it blocks its thread: `block_in_place`, and a `block_on` inside a task.
 //!
-//! The worker steps out: it counts as active no more, what was in its slot goes to the injector, its ring stands open to
-//! thieves, and the thread itself does everything as a foreign one would. If something waits to be run or nobody is left to
-//! look after poller and timers, somebody takes over at once; if not, whoever runs next finds what comes, and the
-//! monitor sees to the rest.
+//! The worker steps out: it counts as active no more, what was in its slot goes to the injector, what is left of a batch of wakers
+//! stands where others reach it, its ring stands open to thieves, and the thread itself does everything as a foreign one would. If
+//! something waits to be run or nobody is left to look after poller and timers, somebody takes over at once; if not, whoever runs next
+//! finds what comes, and the monitor sees to the rest.
 //!
 //! The threads may be used up: all places are taken by workers that are out. Then those of them that only wait, in a `block_on`,
 //! run tasks while they wait, to a certain depth. When that is reached too, what is left is to look after poller and timers, until
@@ -157,6 +157,7 @@ impl Local {
         if worker.standing() == Standing::Stuck {
             self.trace(|| Note::StallEnd { worker: worker.index });
         }
+        self.put_rest_in_reach();
         core.table.step_out(worker);
         self.clear_cancelled();
         if let Some(item) = worker.slot.take() {

@@ -32,7 +32,7 @@
 //!
 //! What was measured is in `benches/README.md`, under "When a wake is worth it".
 
-use super::{Local, run::SLOT_RUN};
+use super::{Local, Worker, run::SLOT_RUN};
 use crate::{
     driver::LOOK_EVERY,
     fork,
@@ -41,7 +41,7 @@ use crate::{
     task::kin,
     trace::Note,
 };
-use std::{cell::Cell, ops::Range, sync::atomic::Ordering, task::Waker, vec};
+use std::{cell::Cell, ops::Range, ptr, sync::atomic::Ordering, task::Waker};
 
 /// Nanoseconds between two looks at the clock, about.
 const CHECK_EVERY: u64 = 10_000;
@@ -279,19 +279,21 @@ impl Local {
             self.worker.counters.poller_waits.bump();
             self.worker.counters.poller_events.add(events as u64);
         }
-        self.wake_batch(&mut ready, 0..fired);
-        self.ready.replace(ready);
+        self.wake_batch(ready, 0..fired);
         if polls {
             self.clock.polled(turn, self.worker.ring.len());
         }
         self.take_injected()
     }
 
-    /// Wakes what poller or timers have handed back. `timers` tells those of timers from those of the poller, for the trace.
+    /// Wakes what poller or timers have handed back, in the memory that was taken out of `ready`. `timers` tells those of timers
+    /// from those of the poller, for the trace.
     ///
-    /// From the first on that is not certainly a task's of ours, the list stands where others reach it: that one may block.
-    pub(super) fn wake_batch(&self, ready: &mut Vec<Waker>, timers: Range<usize>) {
+    /// From the first on that is not certainly a task's of ours, the list stands where others reach it: that one may block. So may one
+    /// of ours that comes late to another runtime; who drops it steps out before, which puts the list in reach as well.
+    pub(super) fn wake_batch(&self, mut ready: Vec<Waker>, timers: Range<usize>) {
         if ready.is_empty() {
+            self.ready.replace(ready);
             return;
         }
         // Publishers must not rely on us while we are in a waker.
@@ -300,27 +302,41 @@ impl Local {
             lane.begin_batch(timers);
         }
         self.batch.set(true);
-        let mut wakers = ready.drain(..);
-        while let Some(waker) = wakers.next() {
+        ready.reverse();
+        self.ready.replace(ready);
+        while let Some(waker) = self.next_of_rest() {
             if !kin::is_own(&waker) {
-                self.wake_in_reach(waker, wakers);
+                self.ready.borrow_mut().push(waker);
+                self.put_rest_in_reach();
                 break;
             }
             self.wake_of_batch(waker);
         }
+        if self.worker.drains.load(Ordering::Relaxed) {
+            self.wake_in_reach();
+        }
         self.batch.set(false);
     }
 
-    /// Wakes those of which the first may block. Each is taken by two read-modify-writes.
-    #[cold]
-    fn wake_in_reach(&self, first: Waker, rest: vec::Drain<'_, Waker>) {
-        let worker = self.worker;
-        {
-            let mut draining = worker.lock_draining();
-            draining.push_back(first);
-            draining.extend(rest);
-            worker.drains.store(true, Ordering::Relaxed);
+    #[inline]
+    fn next_of_rest(&self) -> Option<Waker> {
+        self.ready.borrow_mut().pop()
+    }
+
+    /// Puts what is left of a batch where others reach it.
+    pub(super) fn put_rest_in_reach(&self) {
+        let mut rest = self.ready.borrow_mut();
+        if !rest.is_empty() {
+            let mut draining = self.worker.lock_draining();
+            draining.extend(rest.drain(..).rev());
+            self.worker.drains.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Wakes those that stand in reach. Each is taken by two read-modify-writes.
+    #[cold]
+    fn wake_in_reach(&self) {
+        let worker = self.worker;
         loop {
             let mut draining = worker.lock_draining();
             let Some(waker) = draining.pop_front() else {
@@ -340,18 +356,21 @@ impl Local {
         crate::core::wake(waker);
     }
 
-    /// Wakes what workers that are stuck or out had begun to wake. False: there was nothing.
+    /// Wakes what workers that are stuck or out had begun to wake, and what we had: then we are nested in a `block_on` of one of those
+    /// wakers, and stand as active (`block.rs`). False: there was nothing.
     pub(super) fn take_over_batches(&self) -> bool {
         let mut any = false;
-        for worker in self.core().table.workers().filter(|worker| worker.is_left()) {
+        let lies = |worker: &&Worker| worker.is_left() || ptr::eq(*worker, self.worker);
+        for worker in self.core().table.workers().filter(lies) {
             if worker.drains.load(Ordering::Relaxed) {
+                let mut wakers = self.ready.take();
                 let mut draining = worker.lock_draining();
-                let mut wakers: Vec<Waker> = draining.drain(..).collect();
+                wakers.extend(draining.drain(..));
                 // Under the lock: a moment later it might hide the next batch, and its worker be stuck in that one.
                 worker.drains.store(false, Ordering::Relaxed);
                 drop(draining);
                 any |= !wakers.is_empty();
-                self.wake_batch(&mut wakers, 0..0);
+                self.wake_batch(wakers, 0..0);
             }
         }
         any

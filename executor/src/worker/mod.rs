@@ -222,7 +222,7 @@ pub(crate) struct Local {
     clock: check::Watch,
     /// The last sleep was shorter than [`SHORT`](crate::monitor::SHORT).
     brief: Cell<bool>,
-    /// Wakers to be woken; kept for its memory.
+    /// While a batch is being woken, what is left of it, the next one last; nobody else reaches it. Otherwise kept for its memory.
     ready: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
     /// Numbers for ids, taken from the core in blocks.

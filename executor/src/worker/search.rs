@@ -166,8 +166,7 @@ impl Local {
         core.expire_all(now, &mut ready);
         self.trace(|| Note::Unpark);
         let all = ready.len();
-        self.wake_batch(&mut ready, polled..all);
-        self.ready.replace(ready);
+        self.wake_batch(ready, polled..all);
         self.clock.polled(self.tick.get(), self.worker.ring.len());
     }
 
