@@ -232,6 +232,28 @@ fn a_waker_that_panics_when_it_is_dropped_takes_no_received_value_along() {
     assert_eq!(AFTER.take(), None, "the waker was dropped");
 }
 
+/// As above, by a select, which drops that waker when it ends.
+#[test]
+fn a_waker_that_panics_when_its_select_ends_takes_no_value_along() {
+    let (tx, rx) = chan::buffered(1);
+    let (_other_tx, other) = chan::buffered(1);
+    let mut first = rx.recv();
+    assert!(poll(Pin::new(&mut first)).is_pending());
+    let mut select = pin!(async {
+        gambol::select! {
+            value = rx.recv() => value,
+            value = other.recv() => value,
+        }
+    });
+    let waker = Evil::waker(Moment::Drop, || resume_unwind(Box::new("evil")));
+    assert!(poll_with(select.as_mut(), &waker).is_pending());
+    assert_eq!(tx.try_send(1), Ok(()));
+    AFTER.set(Some(0));
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(select.as_mut())));
+    assert_eq!(polled.ok(), Some(Poll::Ready(Some(1))));
+    assert_eq!(AFTER.take(), None, "the waker was dropped");
+}
+
 /// A clone of a waker that is not needed after all: while it was made a value came, for which a select has got in line in vain.
 #[test]
 fn a_clone_that_is_not_needed_takes_no_value_along_when_its_drop_panics() {
