@@ -285,7 +285,7 @@ fn a_clone_that_is_not_needed_takes_no_value_along_when_its_drop_panics() {
             }
         }));
         AFTER.set(None);
-        assert_eq!(DROPS_ARE_EVIL.take(), false, "a clone was dropped");
+        assert!(!DROPS_ARE_EVIL.take(), "a clone was dropped");
         assert!(!sends.load(SeqCst));
         assert_eq!(polled.ok(), Some(Poll::Ready(Some(1))), "by a select: {by_select}");
     }
