@@ -217,6 +217,108 @@ fn a_waker_that_panics_takes_no_value_along() {
     assert_eq!(origin, Some(1));
 }
 
+/// A receiver that takes a value before it is called, and drops the waker that it stood in line with.
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_takes_no_received_value_along() {
+    let (tx, rx) = chan::buffered(1);
+    let (mut first, mut second) = (rx.recv(), rx.recv());
+    assert!(poll(Pin::new(&mut first)).is_pending());
+    let waker = Evil::waker(Moment::Drop, || resume_unwind(Box::new("evil")));
+    assert!(poll_with(Pin::new(&mut second), &waker).is_pending());
+    assert_eq!(tx.try_send(1), Ok(()));
+    AFTER.set(Some(0));
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(Pin::new(&mut second))));
+    assert_eq!(polled.ok(), Some(Poll::Ready(Some(1))));
+    assert_eq!(AFTER.take(), None, "the waker was dropped");
+}
+
+/// As above, by a select, which drops that waker when it ends.
+#[test]
+fn a_waker_that_panics_when_its_select_ends_takes_no_value_along() {
+    let (tx, rx) = chan::buffered(1);
+    let (_other_tx, other) = chan::buffered(1);
+    let mut first = rx.recv();
+    assert!(poll(Pin::new(&mut first)).is_pending());
+    let mut select = pin!(async {
+        gambol::select! {
+            value = rx.recv() => value,
+            value = other.recv() => value,
+        }
+    });
+    let waker = Evil::waker(Moment::Drop, || resume_unwind(Box::new("evil")));
+    assert!(poll_with(select.as_mut(), &waker).is_pending());
+    assert_eq!(tx.try_send(1), Ok(()));
+    AFTER.set(Some(0));
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(select.as_mut())));
+    assert_eq!(polled.ok(), Some(Poll::Ready(Some(1))));
+    assert_eq!(AFTER.take(), None, "the waker was dropped");
+}
+
+/// A clone of a waker that is not needed after all: while it was made a value came, for which a select has got in line in vain.
+#[test]
+fn a_clone_that_is_not_needed_takes_no_value_along_when_its_drop_panics() {
+    for by_select in [false, true] {
+        let (tx, rx) = chan::buffered(1);
+        let (_other_tx, other) = chan::buffered::<u32>(1);
+        let sends = Arc::new(AtomicBool::new(true));
+        let waker = {
+            let (tx, sends) = (tx.clone(), sends.clone());
+            Evil::waker(Moment::Clone, move || {
+                sends.store(false, SeqCst);
+                assert_eq!(tx.try_send(1), Ok(()));
+                DROPS_ARE_EVIL.set(true);
+            })
+        };
+        let waker = panics_when_dropped(waker);
+        AFTER.set(Some(0));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if by_select {
+                let mut select = pin!(async {
+                    gambol::select! {
+                        value = rx.recv() => value,
+                        value = other.recv() => value,
+                    }
+                });
+                poll_with(select.as_mut(), &waker)
+            } else {
+                poll_with(pin!(rx.recv()), &waker)
+            }
+        }));
+        AFTER.set(None);
+        assert!(!DROPS_ARE_EVIL.take(), "a clone was dropped");
+        assert!(!sends.load(SeqCst));
+        assert_eq!(polled.ok(), Some(Poll::Ready(Some(1))), "by a select: {by_select}");
+    }
+}
+
+thread_local! {
+    static DROPS_ARE_EVIL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As `waker`; but the next drop, once `DROPS_ARE_EVIL`, panics.
+fn panics_when_dropped(waker: Waker) -> Waker {
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            // SAFETY: it is the box of a waker that is there.
+            let inner = unsafe { &*data.cast::<Waker>() };
+            RawWaker::new(Box::into_raw(Box::new(inner.clone())).cast(), &TABLE)
+        },
+        // SAFETY: the box comes to us.
+        |data| unsafe { Box::from_raw(data.cast_mut().cast::<Waker>()) }.wake(),
+        // SAFETY: it is the box of a waker that is there.
+        |data| unsafe { &*data.cast::<Waker>() }.wake_by_ref(),
+        |data| {
+            // SAFETY: the box comes to us.
+            drop(unsafe { Box::from_raw(data.cast_mut().cast::<Waker>()) });
+            if DROPS_ARE_EVIL.take() {
+                resume_unwind(Box::new("evil"));
+            }
+        },
+    );
+    // SAFETY: each of the table's functions takes the box, leaves it, or makes another.
+    unsafe { Waker::from_raw(RawWaker::new(Box::into_raw(Box::new(waker)).cast(), &TABLE)) }
+}
+
 #[test]
 fn a_waker_in_a_oneshot_may_do_what_it_likes() {
     must_end(|| {

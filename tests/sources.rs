@@ -1,6 +1,6 @@
 //! Time as a channel.
 
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use gambol::chan::{Receiver, TryRecvError};
 use gambol::time::{Duration, Instant, after, ticker};
 use gambol::{block_on, runtime::Runtime, select, sleep};
@@ -55,6 +55,37 @@ fn ticks_are_whole_periods_apart_and_a_slow_receiver_gets_fewer() {
             last = tick;
         }
         assert!(last - first >= PERIOD * 13, "one was there, and those that came meanwhile were not kept");
+    });
+}
+
+/// The one that it was called for takes no room of its own: what is held up for long is not to find a burst.
+#[test]
+fn a_ticker_holds_one_tick_beside_a_receiver_that_was_called() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let armed = || runtime.metrics().timers_armed();
+    runtime.block_on(async {
+        let ticks = ticker(PERIOD);
+        let mut held_up = Box::pin(ticks.recv());
+        assert!(held_up.as_mut().now_or_never().is_none());
+        sleep(PERIOD * 10).await;
+        assert_eq!(ticks.len(), 1);
+        drop(held_up);
+        assert_eq!(ticks.len(), 1);
+        let mut held_up = Box::pin(ticks.recv());
+        assert!(held_up.as_mut().now_or_never().is_some());
+        // Closed and full, it ends all the same.
+        sleep(PERIOD * 2).await;
+        assert!(ticks.close());
+        let begin = Instant::now();
+        loop {
+            let before = armed();
+            thread::sleep(PERIOD * 10);
+            if armed() == before {
+                break;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "its timer is armed again and again");
+        }
+        assert_eq!(ticks.len(), 1);
     });
 }
 

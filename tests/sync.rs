@@ -88,6 +88,30 @@ async fn enabling_gets_in_line() {
     assert_eq!(poll_once(&mut first).await, READY);
 }
 
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One that is enabled after it was polled is still woken.
+#[gambol::test]
+async fn enabling_keeps_the_waker() {
+    let notify = Notify::new();
+    let mut waits = pin!(notify.notified());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    assert_eq!(waits.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+    assert!(!waits.as_mut().enable());
+    notify.notify_one();
+    assert!(woken.0.load(Ordering::Relaxed), "it is woken");
+    assert!(waits.as_mut().enable());
+    assert_eq!(waits.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(()));
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     One,

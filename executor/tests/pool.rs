@@ -64,6 +64,50 @@ fn a_hook_that_waits_holds_up_no_job_but_its_threads_own() {
 }
 
 #[test]
+fn an_idle_thread_takes_a_job_though_another_waits_in_its_hook() {
+    ends("a thread that waits in its hook beside an idle one", || {
+        let (threads, ran) = (AtomicUsize::new(0), Arc::new((Mutex::new(false), Condvar::new())));
+        let wait = |ran: &(Mutex<bool>, Condvar)| {
+            let limit = Duration::from_secs(5);
+            let waited = ran.1.wait_timeout_while(ran.0.lock().unwrap(), limit, |done| !*done).unwrap();
+            assert!(!waited.1.timed_out(), "the last job is not begun");
+        };
+        let (in_hook, entered) = mpsc::channel();
+        let hook = {
+            let ran = ran.clone();
+            move || {
+                let is_job_thread = thread::current().name().is_some_and(|name| name.ends_with("-blk"));
+                if is_job_thread && threads.fetch_add(1, Ordering::Relaxed) == 1 {
+                    in_hook.send(()).unwrap();
+                    wait(&ran);
+                }
+            }
+        };
+        let runtime = Runtime::builder().workers(1).on_thread_start(hook).build().unwrap();
+        let (go, gone) = mpsc::channel();
+        let first = runtime.spawn_blocking(move || gone.recv().unwrap());
+        // For this one a second thread is made, which waits in its hook; the first one is done before, and takes it.
+        let second = runtime.spawn_blocking(|| ());
+        entered.recv().unwrap();
+        go.send(()).unwrap();
+        runtime.block_on(first).unwrap();
+        runtime.block_on(second).unwrap();
+        while runtime.metrics().blocking_idle() == 0 {
+            thread::yield_now();
+        }
+        let last = {
+            let ran = ran.clone();
+            runtime.spawn_blocking(move || {
+                *ran.0.lock().unwrap() = true;
+                ran.1.notify_all();
+            })
+        };
+        wait(&ran);
+        runtime.block_on(last).unwrap();
+    });
+}
+
+#[test]
 fn there_are_no_more_threads_than_allowed_and_every_job_runs() {
     ends("a hundred jobs for three threads", || {
         let runtime = Runtime::builder().workers(1).max_blocking_threads(3).build().unwrap();

@@ -25,6 +25,7 @@
 //! locks: whoever comes second finds the first open, or has all of the first's attempt before its own.
 
 use super::sync::{AtomicU32, Ordering, UnsafeCell};
+use gambol_executor::discard;
 use std::{marker::PhantomPinned, task::Waker};
 
 const SHUT: u32 = 0;
@@ -46,6 +47,17 @@ pub struct Claim {
 unsafe impl Send for Claim {}
 // SAFETY: as above.
 unsafe impl Sync for Claim {}
+
+impl Drop for Claim {
+    /// A panic of the waker's drop ends here: the select's outcome is on its way out at this moment, and would go with it.
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the select has left all lines, under their locks, so nobody else knows the cell.
+        if let Some(waker) = self.waker.with_mut(|cell| unsafe { (*cell).take() }) {
+            discard(waker);
+        }
+    }
+}
 
 /// What became of an attempt to claim.
 #[derive(Debug)]

@@ -82,7 +82,8 @@ impl<T> Receiver<T> {
         self.shared.is_closed()
     }
 
-    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for whom a receiver waits.
+    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for which a
+    /// receiver waits, or has waited and gone.
     pub fn len(&self) -> usize {
         self.shared.len()
     }

@@ -131,7 +131,8 @@ impl<T> Sender<T> {
         Closed { channel: &self.shared, place: None }
     }
 
-    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for whom a receiver waits.
+    /// Values that were sent and not received. They may be more than the [`capacity`](Self::capacity) by those for which a
+    /// receiver waits, or has waited and gone.
     pub fn len(&self) -> usize {
         self.shared.len()
     }

@@ -57,7 +57,7 @@ use super::{
     sync::AtomicUsize,
     word::{self, Word},
 };
-use gambol_executor::wake;
+use gambol_executor::{discard, wake};
 use std::{
     cell::UnsafeCell,
     fmt,
@@ -339,7 +339,10 @@ impl<T> Shared<T> {
             if let Some((value, left)) = state.receive(place, &mut owed) {
                 drop(state);
                 owed.settle(self);
-                drop(left);
+                // The value is not to go with a waker whose drop panics.
+                if left.is_some() || waker.is_some() {
+                    discard((left, waker));
+                }
                 return Poll::Ready(value);
             }
             if state.receivers.wait(place, cx.waker(), &mut waker) {
@@ -457,6 +460,7 @@ impl<T> Shared<T> {
             let mut owed = Owed::default();
             if state.closed {
                 drop(state);
+                discard(waker);
                 return Poll::Ready(Err(sent));
             }
             sent = match state.put(sent, &mut owed) {
@@ -492,6 +496,7 @@ impl<T> Shared<T> {
                 // It was out of the line before.
                 state.release(bits);
                 *place = None;
+                discard(waker);
                 return Poll::Ready(back.map_or(Ok(()), Err));
             }
             match state.senders.look(at, cx.waker(), &mut waker) {

@@ -26,7 +26,7 @@
 
 use super::{Arms, How, Lines, Look, Order, Outcome};
 use crate::chan::{Claim, Owed, Shut, Word};
-use gambol_executor::{Reason, on_credit, park, spend};
+use gambol_executor::{Reason, discard, on_credit, park, spend};
 use pin_project_lite::pin_project;
 use std::{
     marker::PhantomData,
@@ -387,7 +387,10 @@ fn enrol<L: Arms, O: Order>(
         (done, old)
     };
     settle::<L, O>(&arms, debts);
-    drop(old);
+    // What came is not to go with a waker whose drop panics.
+    if old.is_some() {
+        discard(old);
+    }
     done
 }
 

@@ -144,6 +144,13 @@ enum Stage {
 impl Notified<'_> {
     /// Gets in line for [`Notify::notify_one`] without waiting. True: it was notified, and the next poll completes.
     pub fn enable(mut self: Pin<&mut Self>) -> bool {
+        if let Stage::Waiting(place) = &self.stage {
+            // It stands in line already, with the waker that it was polled with.
+            if self.notify.lock().waiters.take_call(place).is_some() {
+                self.stage = Stage::Done;
+            }
+            return matches!(self.stage, Stage::Done);
+        }
         self.poll_line(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 

@@ -103,8 +103,11 @@ impl OnAlarm for Source {
             state.due = due + stride * steps(now.duration_since(due), stride);
             (state.sender.clone()?, due, state.due)
         };
+        // The one before is still there. That a receiver was called for it makes no room for another.
+        if sender.is_full() && !sender.is_closed() {
+            return Some(next);
+        }
         match sender.try_send(due) {
-            // Full: the one before is still there.
             Ok(()) | Err(TrySendError::Full(_)) => Some(next),
             Err(TrySendError::Closed(_)) => None,
         }
