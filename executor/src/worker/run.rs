@@ -11,7 +11,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     budget, context,
     histogram::{Times, Turn},
-    queue::{Item, Job},
+    queue::{CAPACITY, Item, Job},
     task::Runnable,
     trace::Note,
 };
@@ -76,15 +76,19 @@ impl Local {
         })
     }
 
-    /// A task from the injector. The rest of a spill goes onto our ring.
+    /// A task from the injector. The rest of a spill goes onto our ring, or, if there is no room, back behind the others: the ring
+    /// would spill as many again.
     pub(super) fn next_injected(&self) -> Option<Item> {
         match self.core().injector.pop()? {
             Job::One(item) => Some(item),
-            Job::Many(items) => {
-                let mut items = items.into_iter();
-                let first = items.next();
-                items.for_each(|item| self.push_back(item));
-                first
+            Job::Many(mut items) => {
+                let first = items.remove(0);
+                if self.worker.ring.len() + items.len() <= CAPACITY {
+                    items.into_iter().for_each(|item| self.push_back(item));
+                } else {
+                    self.core().injector.push(Job::Many(items));
+                }
+                Some(first)
             }
         }
     }
