@@ -34,7 +34,8 @@
 //! ```text
 //! to mark     1 `diverts` on   2 slot into the injector, sitter told of the earliest deadline   3 at every look while the
 //!               mark stands: its queues again, the deadlines again
-//! the marked  1 pushes and arms as always   2 looks at `diverts`: on, it moves what it has into the injector, tells the sitter
+//! the marked  1 pushes and arms as always   2 looks at `diverts`: on, it moves what it has into the injector, tells the sitter.
+//!               While nobody is idle it may let a few gather: fence, then a look at who is parked, as a push from outside has them
 //! ```
 //!
 //! *The race*: it has looked at `diverts` just before the mark. There is no fence on its side, since that would cost every push.

@@ -41,7 +41,7 @@ use std::{
     ptr,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
     },
     task::Waker,
 };
@@ -177,12 +177,14 @@ impl Worker {
 
     /// Gives everything in ring and slot to the others. By any thread.
     pub(crate) fn give_away(&self) {
-        let mut items: Vec<Item> = self.slot.take().into_iter().collect();
-        items.extend(std::iter::from_fn(|| self.ring.pop()));
-        if !items.is_empty() {
-            self.core.injector.push(Job::Many(items));
-            self.core.wake_after_publish();
-        }
+        let mut items = self.slot.take().into_iter().chain(std::iter::from_fn(|| self.ring.pop()));
+        let Some(first) = items.next() else { return };
+        let job = match items.next() {
+            None => Job::One(first),
+            Some(second) => Job::Many([first, second].into_iter().chain(items).collect()),
+        };
+        self.core.injector.push(job);
+        self.core.wake_after_publish();
     }
 
     pub(crate) fn lock_draining(&self) -> MutexGuard<'_, VecDeque<Waker>> {
@@ -238,6 +240,8 @@ pub(crate) struct Local {
 
 /// Numbers for ids that a worker takes at once.
 const NUMBERS: u64 = 1024;
+/// Tasks on the ring of a worker that is marked as stuck from which on it gives them away, though nobody is idle.
+const GATHERED: usize = 32;
 
 impl Local {
     /// The thread becomes `worker`.
@@ -447,12 +451,24 @@ impl Local {
 
     /// We are marked as stuck: what was just pushed is for others. Asked after the push and not before, so that what was pushed
     /// when the mark came is seen by the monitor's next look, however long this thread stops between the two.
+    ///
+    /// While all others are busy a few may gather: whoever has nothing to do takes them from our ring, and the monitor gives away at its
+    /// next look what is left there. (A task that spawned a million in one poll had them one by one in the injector, at 80 bytes each
+    /// beyond their own: 219 resident bytes for each in the end, where it is 170.)
     #[cold]
     fn divert(&self) {
-        if !fork::is_child() {
-            self.worker.give_away();
-            self.core().cancel_if_late();
+        if fork::is_child() {
+            return;
         }
+        if self.worker.ring.len() < GATHERED {
+            // Pairs with the one in `Idle::enter`: whoever lies down sees what is on our ring, or is seen here.
+            fence(Ordering::SeqCst);
+            if self.core().idle.counts().0 == 0 {
+                return;
+            }
+        }
+        self.worker.give_away();
+        self.core().cancel_if_late();
     }
 
     /// The ring is full. Nobody is woken for the spill here: this worker comes to it in its turn, and whether others are
