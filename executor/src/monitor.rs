@@ -527,6 +527,8 @@ impl Monitor {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    // Never, once per thread: so that `gambol-benches instructions` can tell the thread from the others.
+    #[inline(never)]
     fn run(&self, core: &'static Core, alarm: Alarm) {
         self.parker.adopt();
         crate::context::set_thread_of(core);

@@ -25,7 +25,7 @@ pub const LOOK: &str = "<impl gambol_executor::worker::Local>::check";
 pub const POLLING_LOOK: &str = "<impl gambol_executor::worker::Local>::look";
 
 /// A function that gambol's monitor runs, and nobody else.
-const MONITOR: &str = "gambol_executor::monitor::Monitor::sample";
+const MONITOR: &str = "gambol_executor::monitor::Monitor::run";
 
 const ALLOCATING: [&str; 6] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"];
 
