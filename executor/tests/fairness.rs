@@ -5,7 +5,7 @@
 mod common;
 
 use common::{capped, ends, pair, read, runtime, yield_now};
-use gambol_executor::{Instant, Runtime, Sleep, spawn};
+use gambol_executor::{Instant, Io, Runtime, Sleep, spawn};
 use std::{
     fs,
     future::{Future, poll_fn},
@@ -312,6 +312,82 @@ fn a_crowd_lets_the_injector_have_every_second_turn() {
         let taken = turns.load(SeqCst) - before;
         stop.store(true, SeqCst);
         assert!(taken <= 600, "{taken} turns of the crowd for 200 tasks from outside");
+    });
+}
+
+/// Tasks that yield after every 40 µs, and count their turns.
+fn crowd(runtime: &Runtime, stop: &Arc<AtomicBool>) -> Arc<AtomicUsize> {
+    let turns = Arc::new(AtomicUsize::new(0));
+    for _ in 0..CROWD {
+        let (stop, turns) = (stop.clone(), turns.clone());
+        drop(runtime.spawn(async move {
+            while !stop.load(SeqCst) {
+                turns.fetch_add(1, SeqCst);
+                spin(40);
+                yield_now().await;
+            }
+        }));
+    }
+    while turns.load(SeqCst) < 4 * CROWD {
+        thread::yield_now();
+    }
+    turns
+}
+
+const CROWD: usize = 16;
+
+/// Whom the poller had woken stood behind all who had yielded, and the poller was looked at when these had had their turn: a round trip
+/// took three laps.
+#[test]
+fn whom_the_poller_wakes_passes_those_who_yield() {
+    ends("a round trip beside a crowd that yields", || {
+        let runtime = capped(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = crowd(&runtime, &stop);
+        let taken = runtime.spawn(async move {
+            let (here, there) = pair();
+            there.set_nonblocking(true).unwrap();
+            let there = Io::new(there).unwrap();
+            let echo = spawn(async move {
+                while read(&there).await.unwrap() == 1 {
+                    assert_eq!((&mut there.get_ref()).write(&[1]).unwrap(), 1);
+                }
+            });
+            let before = turns.load(SeqCst);
+            for _ in 0..ROUNDS {
+                assert_eq!((&mut here.get_ref()).write(&[1]).unwrap(), 1);
+                assert_eq!(read(&here).await.unwrap(), 1);
+            }
+            let taken = turns.load(SeqCst) - before;
+            drop(here);
+            echo.await.unwrap();
+            taken
+        });
+        let taken = futures::executor::block_on(taken).unwrap();
+        stop.store(true, SeqCst);
+        assert!(taken <= ROUNDS * CROWD, "{taken} turns of the crowd for {ROUNDS} round trips");
+    });
+}
+
+const ROUNDS: usize = 100;
+
+/// Both the spawned one and who joined it stood behind all who had yielded.
+#[test]
+fn a_spawned_task_and_its_joiner_pass_those_who_yield() {
+    ends("spawn and join beside a crowd that yields", || {
+        let runtime = capped(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = crowd(&runtime, &stop);
+        let taken = runtime.spawn(async move {
+            let before = turns.load(SeqCst);
+            for _ in 0..ROUNDS {
+                spawn(async {}).await.unwrap();
+            }
+            turns.load(SeqCst) - before
+        });
+        let taken = futures::executor::block_on(taken).unwrap();
+        stop.store(true, SeqCst);
+        assert!(taken <= ROUNDS * CROWD / 4, "{taken} turns of the crowd for {ROUNDS} tasks");
     });
 }
 

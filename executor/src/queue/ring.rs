@@ -68,6 +68,11 @@ impl Ring {
         tail.wrapping_sub(head).min(CAPACITY)
     }
 
+    /// Items that were ever appended. For the owner.
+    pub(crate) fn appended(&self) -> usize {
+        self.tail.0.load(Ordering::Relaxed)
+    }
+
     /// Appends an item; a full ring gives up its older half together with it.
     ///
     /// # Safety

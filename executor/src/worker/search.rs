@@ -160,8 +160,9 @@ impl Local {
         core.driver.keep_looked(now);
         self.worker.pulse.looked.store(now, Ordering::Relaxed);
         self.brief.set(now.saturating_sub(self.clock.recent()) < SHORT);
-        self.clock.woken(self.tick.get(), now);
+        self.clock.woken(self.tick.get(), now, self.worker.ring.appended());
         self.crowded.set(false);
+        self.passes.set(false);
         let polled = ready.len();
         core.expire_all(now, &mut ready);
         self.trace(|| Note::Unpark);
