@@ -23,7 +23,7 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     context::Context,
-    core::Core,
+    core::{Core, OPEN},
     fork,
     histogram::{self, Times, Timing},
     idle::Parker,
@@ -82,7 +82,8 @@ pub(crate) struct Pulse {
     pub(crate) wants_help: AtomicBool,
     /// It stands as Out or Stuck: nothing here runs until somebody takes it. Written under the table's lock.
     pub(crate) blocked: AtomicBool,
-    /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck. Written under the table's lock.
+    /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck, or the runtime is being shut down. Written
+    /// under the table's lock.
     pub(crate) diverts: AtomicBool,
     /// The id of the task that has its turn, as a word; 0 between turns.
     pub(crate) running: AtomicU64,
@@ -449,7 +450,7 @@ impl Local {
         }
     }
 
-    /// We are marked as stuck: what was just pushed is for others. Asked after the push and not before, so that what was pushed
+    /// We are marked as stuck, or the runtime ends: what was just pushed is for others. Asked after the push and not before, so that what was pushed
     /// when the mark came is seen by the monitor's next look, however long this thread stops between the two.
     ///
     /// While all others are busy a few may gather: whoever has nothing to do takes them from our ring, and the monitor gives away at its
@@ -461,9 +462,10 @@ impl Local {
             return;
         }
         if self.worker.ring.len() < GATHERED {
-            // Pairs with the one in `Idle::enter`: whoever lies down sees what is on our ring, or is seen here.
+            // Pairs with the one in `Idle::enter`: whoever lies down sees what is on our ring, or is seen here. And with the one in
+            // `Core::drain`: whoever cancels what is queued sees it, or we see that nobody will come.
             fence(Ordering::SeqCst);
-            if self.core().idle.counts().0 == 0 {
+            if self.core().idle.counts().0 == 0 && self.core().phase() == OPEN {
                 return;
             }
         }

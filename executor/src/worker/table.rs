@@ -184,7 +184,8 @@ impl Table {
         worker.standing.store(standing as u8, Ordering::Relaxed);
         let away = matches!(standing, Standing::Out | Standing::Stuck);
         worker.pulse.blocked.store(away, Ordering::Relaxed);
-        worker.pulse.diverts.store(standing == Standing::Stuck, Ordering::Relaxed);
+        let diverts = standing == Standing::Stuck || (standing == Standing::Active && roster.closing);
+        worker.pulse.diverts.store(diverts, Ordering::Relaxed);
         match (before, standing) {
             (_, Standing::Stuck) => worker.attention.raise(STUCK),
             (Standing::Stuck, _) => worker.attention.clear(STUCK),
@@ -385,6 +386,10 @@ impl Table {
         let mut roster = self.lock();
         roster.closing = true;
         roster.drains = drains;
+        // Who is in a poll that does not end may be left behind, and spawn in it. That is cancelled where it comes.
+        for worker in self.workers().filter(|worker| worker.standing() == Standing::Active) {
+            worker.pulse.diverts.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Waits until all threads have ended. False: some have not by `until`.
