@@ -8,6 +8,7 @@ use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
     future::{Future, pending, poll_fn},
     io::Write,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -131,7 +132,7 @@ fn a_block_on_runs_tasks_when_the_last_worker_blocks_after_it() {
             block_on(async {
                 let mut event = event;
                 poll_fn(|cx| {
-                    let poll = std::pin::Pin::new(&mut event).poll(cx);
+                    let poll = Pin::new(&mut event).poll(cx);
                     if let Some(tx) = first_in.take() {
                         tx.send(()).unwrap();
                     }
@@ -206,6 +207,50 @@ fn block_on_in_a_task_nests_three_deep_and_on_all_workers_at_once_while_others_t
             });
         });
     }
+}
+
+#[test]
+fn a_timer_armed_inside_a_block_on_at_the_cap_fires_when_that_goes_on() {
+    ends("the timers", || {
+        let runtime = capped(2);
+        for _ in 0..20 {
+            // Who waits in a `block_on` runs tasks, since the other one blocks until it is told.
+            let (second_in, second_is_in) = mpsc::channel();
+            let (go, may_go) = mpsc::channel::<()>();
+            let second = runtime.spawn(async move {
+                block_in_place(|| {
+                    second_in.send(()).unwrap();
+                    may_go.recv().unwrap();
+                });
+            });
+            second_is_in.recv().unwrap();
+            let (timer_in, timer_is_in) = mpsc::channel();
+            let (arm, may_arm) = mpsc::channel::<()>();
+            let (signal, event) = event();
+            let first = runtime.spawn(async move {
+                let timer = spawn(async move {
+                    timer_in.send(()).unwrap();
+                    may_arm.recv().unwrap();
+                    // Ends the turns inside the `block_on`.
+                    signal.send();
+                    Sleep::new(5 * MILLI).await;
+                });
+                block_on(async {
+                    event.await;
+                    timer.await.unwrap();
+                });
+            });
+            timer_is_in.recv().unwrap();
+            // The second one comes back, finds nothing to do, and sits down with no deadline.
+            go.send(()).unwrap();
+            runtime.block_on(second).unwrap();
+            while runtime.metrics().workers_parked() == 0 {
+                std::thread::yield_now();
+            }
+            arm.send(()).unwrap();
+            runtime.block_on(first).unwrap();
+        }
+    });
 }
 
 #[test]

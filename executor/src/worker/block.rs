@@ -107,12 +107,13 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let local = unsafe { local.as_ref() };
         // SAFETY: as above.
         let _inside = unsafe { context::enter_worker(local) };
-        local.run_until(done)
+        let leave = local.run_until(done);
+        // What these turns have queued and armed is for others.
+        local.step_out();
+        leave
     };
     worker.pulse.shows_again(shown);
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
-    core.table.step_out(worker);
-    ensure_runner(core);
     if leave == Some(Leave::Stop) && core.is_drained() {
         // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained.
         core.drain();
