@@ -691,6 +691,7 @@ impl Monitor {
         if let Some(item) = worker.slot.take() {
             core.injector.push(Job::One(item));
         }
+        // Also if nothing stands there yet: who has lain down before it could see the mark would not look at what the worker leaves.
         core.wake_after_publish();
         true
     }
