@@ -209,6 +209,31 @@ fn block_on_in_a_task_nests_three_deep_and_on_all_workers_at_once_while_others_t
     }
 }
 
+/// A task in whose `block_on` there is a task in whose `block_on` there is one, and so on. Between two of them others have time to wake
+/// and to lie down again.
+fn chain(depth: usize, pause: Duration) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return 0;
+        }
+        std::thread::sleep(pause);
+        1 + block_on(spawn(chain(depth - 1, pause))).unwrap()
+    })
+}
+
+#[test]
+fn a_chain_of_block_ons_goes_on_at_the_cap() {
+    for (workers, depth) in [(2, 30), (4, 60)] {
+        for pause in [Duration::ZERO, MILLI] {
+            ends(&format!("{depth} block_ons on {workers} threads, {pause:?} apart"), move || {
+                let runtime = capped(workers);
+                let chain = runtime.spawn(chain(depth, pause));
+                assert_eq!(runtime.block_on(chain).unwrap(), depth);
+            });
+        }
+    }
+}
+
 #[test]
 fn a_timer_armed_inside_a_block_on_at_the_cap_fires_when_that_goes_on() {
     ends("the timers", || {

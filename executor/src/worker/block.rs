@@ -82,14 +82,17 @@ impl Out {
         let nested = context::with(|cx| cx.nested.get());
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
         table.enrol(worker.index, nested);
-        if table.active() > 0 || table.hire(worker.core).is_ok() {
+        let sleeps = table.active() > 0 || table.hire(worker.core).is_ok();
+        if sleeps {
             deadlock::sleep(&done, || {
                 worker.parker.park(None);
             });
-        } else if nested == NESTED || !run_tasks(worker, &done) {
+        }
+        // Who runs tasks is on the list no more: it would be asked, in its next `block_on`, in place of one that can do something.
+        table.withdraw(worker.index);
+        if !sleeps && (nested == NESTED || !run_tasks(worker, &done)) {
             tend_ground(worker, done);
         }
-        table.withdraw(worker.index);
     }
 }
 

@@ -99,7 +99,7 @@ struct Roster {
     serving: usize,
     /// Sleeping threads.
     spares: Vec<u16>,
-    /// Workers that are out and wait in a `block_on`, with how many of these run tasks already on their thread.
+    /// Workers that are out and sleep in a `block_on`, each once, with how many further down on their stacks wait beneath tasks.
     waiters: Vec<(u16, u8)>,
     /// Places without a thread.
     vacant: Vec<u16>,
@@ -323,9 +323,7 @@ impl Table {
     /// It waits no more.
     pub(super) fn withdraw(&self, index: u16) {
         let mut roster = self.lock();
-        if let Some(place) = roster.waiters.iter().rposition(|&(waiter, _)| waiter == index) {
-            roster.waiters.remove(place);
-        }
+        roster.waiters.retain(|&(waiter, _)| waiter != index);
     }
 
     /// Nobody is active and no thread can be had: asks one who waits to run tasks, the least nested one.
