@@ -223,13 +223,18 @@ fn chain(depth: usize, pause: Duration) -> Pin<Box<dyn Future<Output = usize> + 
 
 #[test]
 fn a_chain_of_block_ons_goes_on_at_the_cap() {
-    for (workers, depth) in [(2, 30), (4, 60)] {
+    for (workers, depth) in [(1, 30), (2, 30), (4, 60), (1, 60), (2, 120)] {
         for pause in [Duration::ZERO, MILLI] {
-            ends(&format!("{depth} block_ons on {workers} threads, {pause:?} apart"), move || {
-                let runtime = capped(workers);
-                let chain = runtime.spawn(chain(depth, pause));
-                assert_eq!(runtime.block_on(chain).unwrap(), depth);
-            });
+            for virtual_time in [false, true] {
+                let what =
+                    format!("{depth} block_ons on {workers} threads, {pause:?} apart, virtual time {virtual_time}");
+                ends(&what, move || {
+                    let builder = Runtime::builder().workers(workers).max_workers(workers);
+                    let runtime = builder.virtual_time(virtual_time).stall_threshold(Duration::MAX).build().unwrap();
+                    let chain = runtime.spawn(chain(depth, pause));
+                    assert_eq!(runtime.block_on(chain).unwrap(), depth);
+                });
+            }
         }
     }
 }

@@ -6,8 +6,9 @@
 //! finds what comes, and the monitor sees to the rest.
 //!
 //! The threads may be used up: all places are taken by workers that are out. Then those of them that only wait, in a `block_on`,
-//! run tasks while they wait, to a certain depth. When that is reached too, what is left is to look after poller and timers, until
-//! one of those that wait may go on.
+//! run tasks while they wait, on top of themselves, as long as half of the stack is left (`stack.rs`). When that is used up too, what
+//! is left is to look after poller and timers, until one of those that wait may go on. (There was a limit of 16, one inside the other:
+//! a chain of so many tasks, each in a `block_on` for the next, hung.)
 //!
 //! It steps in again with its own ring as it finds it. If its place was filled, it is surplus, and rests after the current
 //! poll.
@@ -22,6 +23,7 @@ use crate::{
     core::{Core, OPEN},
     deadlock, fork,
     queue::Job,
+    stack,
     stage::{self, Aside},
     trace::Note,
 };
@@ -31,9 +33,6 @@ use std::{
     time::Duration,
 };
 
-/// `block_on`s that run tasks while they wait, one inside the other on one thread, at most. Each takes the stack of a task's
-/// poll; a thread has 2 MiB.
-pub(crate) const NESTED: u8 = 16;
 /// How long a worker that has to look after poller and timers sleeps at most: others may leave them to it unseen.
 const TEND_EVERY: Duration = Duration::from_millis(5);
 
@@ -79,7 +78,8 @@ impl Out {
     pub(crate) fn wait(&self, done: impl Fn() -> bool) {
         let Some(worker) = self.worker else { return deadlock::sleep(done, thread::park) };
         let table = &worker.core.table;
-        let nested = context::with(|cx| cx.nested.get());
+        let may_run = stack::is_half_left();
+        let nested = if may_run { context::with(|cx| cx.nested.get()) } else { u32::MAX };
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
         table.enrol(worker.index, nested);
         let sleeps = table.active() > 0 || table.hire(worker.core).is_ok();
@@ -90,7 +90,7 @@ impl Out {
         }
         // Who runs tasks is on the list no more: it would be asked, in its next `block_on`, in place of one that can do something.
         table.withdraw(worker.index);
-        if !sleeps && (nested == NESTED || !run_tasks(worker, &done)) {
+        if !sleeps && (!may_run || !run_tasks(worker, &done)) {
             tend_ground(worker, done);
         }
     }

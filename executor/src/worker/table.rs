@@ -22,7 +22,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
-    deadlock, ours, stage,
+    deadlock, ours, stack, stage,
     task::contain,
     trace::Note,
 };
@@ -100,7 +100,7 @@ struct Roster {
     /// Sleeping threads.
     spares: Vec<u16>,
     /// Workers that are out and sleep in a `block_on`, each once, with how many further down on their stacks wait beneath tasks.
-    waiters: Vec<(u16, u8)>,
+    waiters: Vec<(u16, u32)>,
     /// Places without a thread.
     vacant: Vec<u16>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -242,7 +242,12 @@ impl Table {
         let config = core.config();
         worker.timing.set(config.histograms);
         core.lease();
-        match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
+        let stack = config.stack_size.unwrap_or_else(stack::default_size);
+        let main = move || {
+            stack::begin(stack);
+            thread_main(worker);
+        };
+        match ours::spawn_thread(format!("{}-{index}", config.name), Some(stack), main) {
             Ok(thread) => {
                 self.stand(&mut roster, worker, Standing::Active);
                 roster.alive += 1;
@@ -315,8 +320,8 @@ impl Table {
         roster.active > roster.target && !roster.closing
     }
 
-    /// A worker that is out begins to wait, and could run tasks meanwhile.
-    pub(super) fn enrol(&self, index: u16, nested: u8) {
+    /// A worker that is out begins to wait, and could run tasks meanwhile; if it could not, it counts as the most nested.
+    pub(super) fn enrol(&self, index: u16, nested: u32) {
         self.lock().waiters.push((index, nested));
     }
 
