@@ -4,16 +4,17 @@
 mod common;
 
 use common::{TakeWaker, capped, ends, event, pair, read, runtime, yield_now};
-use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
+use gambol_executor::{Direction, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
     future::{Future, pending, poll_fn},
     io::Write,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
+    task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -236,6 +237,62 @@ fn a_chain_of_block_ons_goes_on_at_the_cap() {
                 });
             }
         }
+    }
+}
+
+/// A task that waits in a `block_on` for another such task.
+fn endless() -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async { drop(block_on(spawn(endless()))) })
+}
+
+/// Calls a function, once, when it is woken.
+struct Calls(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Calls {
+    fn waker(call: impl FnOnce() + Send + 'static) -> Waker {
+        Waker::from(Arc::new(Calls(Mutex::new(Some(Box::new(call))))))
+    }
+}
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        let call = self.0.lock().unwrap().take();
+        call.into_iter().for_each(|call| call());
+    }
+}
+
+#[test]
+fn a_waker_that_blocks_where_no_task_can_run_holds_up_none_of_its_batch() {
+    for _ in 0..3 {
+        ends("the second waker", || {
+            let builder = Runtime::builder().workers(1).max_workers(1).stack_size(256 << 10);
+            let runtime = builder.stall_threshold(Duration::MAX).build().unwrap();
+            let (io, mut peer) = runtime.block_on(async { pair() });
+            // Two who wait for the same event, in this order.
+            let (signal, event) = event();
+            let (tell, told) = mpsc::channel();
+            let first = Calls::waker(move || {
+                block_on(event);
+                tell.send(()).unwrap();
+            });
+            let second = Calls::waker(move || signal.send());
+            let news = || poll_fn(|cx| io.poll_ready(cx, Direction::Read, Reason::Read));
+            let mut waits = [Box::pin(news()), Box::pin(news())];
+            for (wait, waker) in waits.iter_mut().zip([first, second]) {
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            let chain = runtime.spawn(endless());
+            // Until the only stack is used up, or not: it holds for both.
+            let (mut before, mut polls) = (0, 0);
+            while polls == 0 || polls > before {
+                std::thread::sleep(20 * MILLI);
+                before = std::mem::replace(&mut polls, runtime.metrics().polls());
+            }
+            peer.write_all(&[1]).unwrap();
+            told.recv().unwrap();
+            drop(runtime);
+            block_on(chain).unwrap();
+        });
     }
 }
 

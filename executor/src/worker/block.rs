@@ -29,6 +29,7 @@ use crate::{
 };
 use std::{
     sync::atomic::{Ordering, fence},
+    task::Waker,
     thread,
     time::Duration,
 };
@@ -148,9 +149,24 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
             }
         }
         core.expire_all(core.clock.now(), &mut ready);
-        core.wake_all(ready.drain(..));
+        wake_where_nobody_runs(core, &mut ready);
         if core.table.active() > 0 {
             return;
+        }
+    }
+}
+
+/// Wakes what poller and timers have handed back, and what workers that are out or stuck had begun to wake. One by one, and in reach of
+/// others: a waker may wait in a `block_on` for one that stands behind it, and nobody but who tends the ground comes for that.
+pub(crate) fn wake_where_nobody_runs(core: &'static Core, ready: &mut Vec<Waker>) {
+    let blocked = |worker: &&Worker| worker.pulse.blocked.load(Ordering::Relaxed);
+    match core.table.workers().find(blocked) {
+        Some(worker) => worker.put_in_reach(ready.drain(..)),
+        None => core.wake_all(ready.drain(..)),
+    }
+    for worker in core.table.workers().filter(|worker| worker.is_left()) {
+        while let Some(waker) = worker.take_in_reach() {
+            crate::core::wake(waker);
         }
     }
 }

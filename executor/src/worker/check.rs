@@ -325,25 +325,13 @@ impl Local {
 
     /// Puts what is left of a batch where others reach it.
     pub(super) fn put_rest_in_reach(&self) {
-        let mut rest = self.ready.borrow_mut();
-        if !rest.is_empty() {
-            let mut draining = self.worker.lock_draining();
-            draining.extend(rest.drain(..).rev());
-            self.worker.drains.store(true, Ordering::Relaxed);
-        }
+        self.worker.put_in_reach(self.ready.borrow_mut().drain(..).rev());
     }
 
-    /// Wakes those that stand in reach. Each is taken by two read-modify-writes.
+    /// Wakes those that stand in reach.
     #[cold]
     fn wake_in_reach(&self) {
-        let worker = self.worker;
-        loop {
-            let mut draining = worker.lock_draining();
-            let Some(waker) = draining.pop_front() else {
-                worker.drains.store(false, Ordering::Relaxed);
-                break;
-            };
-            drop(draining);
+        while let Some(waker) = self.worker.take_in_reach() {
             self.wake_of_batch(waker);
         }
     }

@@ -192,6 +192,25 @@ impl Worker {
         self.draining.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts wakers where others reach them.
+    fn put_in_reach(&self, wakers: impl ExactSizeIterator<Item = Waker>) {
+        if wakers.len() > 0 {
+            let mut draining = self.lock_draining();
+            draining.extend(wakers);
+            self.drains.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The first waker that stands there.
+    fn take_in_reach(&self) -> Option<Waker> {
+        let mut draining = self.lock_draining();
+        let waker = draining.pop_front();
+        if waker.is_none() {
+            self.drains.store(false, Ordering::Relaxed);
+        }
+        waker
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         Standing::from_u8(self.standing.load(Ordering::Relaxed))
     }
