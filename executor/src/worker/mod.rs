@@ -28,7 +28,7 @@ use crate::{
     histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
-    queue::{Item, Job, Ring, Slot},
+    queue::{CAPACITY, Item, Job, Ring, Slot},
     shard::Shard,
     task::{Id, Meta, Owned, Runnable},
     trace::{Lane, Note},
@@ -178,7 +178,9 @@ impl Worker {
 
     /// Gives everything in ring and slot to the others. By any thread.
     pub(crate) fn give_away(&self) {
-        let mut items = self.slot.take().into_iter().chain(std::iter::from_fn(|| self.ring.pop()));
+        // No more than may have stood there: its owner may push as fast as we take.
+        let ring = std::iter::from_fn(|| self.ring.pop()).take(CAPACITY);
+        let mut items = self.slot.take().into_iter().chain(ring);
         let Some(first) = items.next() else { return };
         let job = match items.next() {
             None => Job::One(first),
