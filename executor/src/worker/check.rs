@@ -11,9 +11,9 @@
 //! it looks at every look at the clock if its ring is half empty: what a task spills that then yields until it is done comes back before
 //! 100 µs have passed for each half ring. (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system
 //! call, so it is looked at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller
-//! and timers wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it
-//! goes to the injector, which has every second turn for as long as that is so, however full the ring is (polls that are shorter than
-//! 10 µs share one).
+//! and timers wake then, what is spawned, and who joins a task that has ended, goes behind what is in the ring, unless that is more than
+//! a millisecond of work: then it goes to the injector, which has every second turn for as long as that is so, however full the ring is
+//! (polls that are shorter than 10 µs share one).
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
