@@ -240,6 +240,28 @@ fn a_chain_of_block_ons_goes_on_at_the_cap() {
     }
 }
 
+/// A task that waits in `block_on`s for two such tasks, down to so many generations.
+fn tree(depth: usize) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return 1;
+        }
+        let (left, right) = (spawn(tree(depth - 1)), spawn(tree(depth - 1)));
+        block_on(left).unwrap() + block_on(right).unwrap()
+    })
+}
+
+/// As broad as it is, it would not stand on the stacks of all threads.
+#[test]
+fn a_tree_of_block_ons_ends_at_the_cap() {
+    for (workers, max, depth) in [(1, 1, 12), (1, 4, 14), (2, 16, 14)] {
+        ends(&format!("a tree of depth {depth} on {max} threads"), move || {
+            let runtime = Runtime::builder().workers(workers).max_workers(max).build().unwrap();
+            assert_eq!(runtime.block_on(runtime.spawn(tree(depth))).unwrap(), 1 << depth);
+        });
+    }
+}
+
 /// A task that waits in a `block_on` for another such task.
 fn endless() -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async { drop(block_on(spawn(endless()))) })

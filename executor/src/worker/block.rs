@@ -22,7 +22,7 @@ use crate::{
     context::{self, Before, Context},
     core::{Core, OPEN},
     deadlock, fork,
-    queue::Job,
+    queue::{CAPACITY, Job},
     stack,
     stage::{self, Aside},
     trace::Note,
@@ -111,6 +111,7 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let local = unsafe { local.as_ref() };
         // SAFETY: as above.
         let _inside = unsafe { context::enter_worker(local) };
+        local.turn_ring_round();
         let leave = local.run_until(done);
         // What these turns have queued and armed is for others.
         local.step_out();
@@ -118,8 +119,8 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
     };
     worker.pulse.shows_again(shown);
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
-    if leave == Some(Leave::Stop) && core.is_drained() {
-        // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained.
+    if core.is_drained() {
+        // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained, or been in our hands.
         core.drain();
     }
     leave != Some(Leave::Stop)
@@ -172,6 +173,13 @@ pub(crate) fn wake_where_nobody_runs(core: &'static Core, ready: &mut Vec<Waker>
 }
 
 impl Local {
+    /// The newest task first: who waits in a `block_on` mostly waits for what it has just spawned. A tree of tasks, each of which waits so
+    /// for its children, then stands on the stack as deep as it is, and otherwise as broad.
+    fn turn_ring_round(&self) {
+        let items: Vec<_> = std::iter::from_fn(|| self.worker.ring.pop()).take(CAPACITY).collect();
+        items.into_iter().rev().for_each(|item| self.push_back(item));
+    }
+
     fn step_out(&self) -> &'static Worker {
         let (core, worker) = (self.core(), self.worker);
         if worker.standing() == Standing::Stuck {
