@@ -476,8 +476,8 @@ impl Local {
         }
     }
 
-    /// We are marked as stuck, or the runtime ends: what was just pushed is for others. Asked after the push and not before, so that what was pushed
-    /// when the mark came is seen by the monitor's next look, however long this thread stops between the two.
+    /// We are marked as stuck, or the runtime ends: what was just pushed is for others. Asked after the push and not before, so that what
+    /// was pushed when the mark came is seen by the monitor's next look, however long this thread stops between the two.
     ///
     /// While all others are busy a few may gather: whoever has nothing to do takes them from our ring, and the monitor gives away at its
     /// next look what is left there. (A task that spawned a million in one poll had them one by one in the injector, at 80 bytes each
