@@ -85,6 +85,10 @@ impl Builder {
     }
 
     /// Worker threads at most, those whose tasks block included: from the number of workers to 256, the default.
+    ///
+    /// When all of them block, other tasks wait. But those of them that are in a [`block_on`](crate::block_on) run other tasks meanwhile,
+    /// on top of their own, as long as half of the thread's [stack](Self::stack_size) is left; what is beneath goes on when these
+    /// have had their turn.
     pub fn max_workers(mut self, max: usize) -> Builder {
         self.config.max_workers = max;
         self

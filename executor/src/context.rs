@@ -37,7 +37,7 @@ pub(crate) struct Context {
     /// How often it was refused since it was last given for that (`budget.rs`).
     pub(crate) refused: Cell<u16>,
     /// How many `block_on`s on this thread run tasks while they wait, one inside the other.
-    pub(crate) nested: Cell<u8>,
+    pub(crate) nested: Cell<u32>,
     /// The closed runtimes whose queues this thread is just emptying, further up on its stack. What is added to them
     /// meanwhile those loops will find.
     cancelling: Cell<Chain>,

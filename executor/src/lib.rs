@@ -8,6 +8,8 @@ mod task;
 mod queue;
 // Who is idle and how they are woken. Begin with `idle/README.md`.
 mod idle;
+// How much of its stack a worker has used.
+mod stack;
 // A worker: its loop, its looks at the clock, stealing and sleeping, blocking, the table of all workers.
 mod worker;
 // The seam to `gambol-netpoll` and `gambol-timer`.

@@ -39,7 +39,7 @@ use crate::{
     histogram::Turn,
     stage::Guest,
     task::{Id, JoinHandle, Meta, Runnable},
-    worker::{Worker, block::NESTED},
+    worker::Worker,
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -56,6 +56,9 @@ use std::{
 
 /// Tasks that get a turn before the main future is looked at again.
 const TURNS: usize = 32;
+/// `block_on`s that run local tasks, one inside the other, beyond the outermost. Each takes the stack of a task's poll, and how much of
+/// that this thread has is not known.
+const NESTED: u32 = 16;
 
 /// See the head of this file. It lies on the stack of the outermost `block_on`, and costs that one next to nothing until a
 /// task is spawned.
@@ -113,7 +116,7 @@ impl Locals {
 
     /// Whether a `block_on` at this depth runs tasks. Each level takes the stack of a task's poll.
     fn may_run(&self) -> bool {
-        self.are_used() && self.nested.get() <= u32::from(NESTED)
+        self.are_used() && self.nested.get() <= NESTED
     }
 
     /// Gives some tasks a turn. False: none is ready.

@@ -99,7 +99,7 @@ use crate::{
     sync::{AtomicU64, Mutex, MutexGuard, fence},
     task::Id,
     trace::Note,
-    worker::{Worker, table::Standing},
+    worker::{Worker, block, table::Standing},
 };
 use std::{
     io,
@@ -691,6 +691,7 @@ impl Monitor {
         if let Some(item) = worker.slot.take() {
             core.injector.push(Job::One(item));
         }
+        // Also if nothing stands there yet: who has lain down before it could see the mark would not look at what the worker leaves.
         core.wake_after_publish();
         true
     }
@@ -727,7 +728,7 @@ impl Monitor {
                     core.driver.keep_looked(now);
                 }
                 let _inside = crate::context::enter_foreign(core);
-                core.wake_all(ready);
+                block::wake_where_nobody_runs(core, &mut ready);
             }
             return;
         }

@@ -4,15 +4,17 @@
 mod common;
 
 use common::{TakeWaker, capped, ends, event, pair, read, runtime, yield_now};
-use gambol_executor::{Runtime, Sleep, block_in_place, block_on, spawn};
+use gambol_executor::{Direction, Reason, Runtime, Sleep, block_in_place, block_on, spawn};
 use std::{
     future::{Future, pending, poll_fn},
     io::Write,
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
+    task::{Context, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -131,7 +133,7 @@ fn a_block_on_runs_tasks_when_the_last_worker_blocks_after_it() {
             block_on(async {
                 let mut event = event;
                 poll_fn(|cx| {
-                    let poll = std::pin::Pin::new(&mut event).poll(cx);
+                    let poll = Pin::new(&mut event).poll(cx);
                     if let Some(tx) = first_in.take() {
                         tx.send(()).unwrap();
                     }
@@ -206,6 +208,158 @@ fn block_on_in_a_task_nests_three_deep_and_on_all_workers_at_once_while_others_t
             });
         });
     }
+}
+
+/// A task in whose `block_on` there is a task in whose `block_on` there is one, and so on. Between two of them others have time to wake
+/// and to lie down again.
+fn chain(depth: usize, pause: Duration) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return 0;
+        }
+        std::thread::sleep(pause);
+        1 + block_on(spawn(chain(depth - 1, pause))).unwrap()
+    })
+}
+
+#[test]
+fn a_chain_of_block_ons_goes_on_at_the_cap() {
+    for (workers, depth) in [(1, 30), (2, 30), (4, 60), (1, 60), (2, 120)] {
+        for pause in [Duration::ZERO, MILLI] {
+            for virtual_time in [false, true] {
+                let what =
+                    format!("{depth} block_ons on {workers} threads, {pause:?} apart, virtual time {virtual_time}");
+                ends(&what, move || {
+                    let builder = Runtime::builder().workers(workers).max_workers(workers);
+                    let runtime = builder.virtual_time(virtual_time).stall_threshold(Duration::MAX).build().unwrap();
+                    let chain = runtime.spawn(chain(depth, pause));
+                    assert_eq!(runtime.block_on(chain).unwrap(), depth);
+                });
+            }
+        }
+    }
+}
+
+/// A task that waits in `block_on`s for two such tasks, down to so many generations.
+fn tree(depth: usize) -> Pin<Box<dyn Future<Output = usize> + Send>> {
+    Box::pin(async move {
+        if depth == 0 {
+            return 1;
+        }
+        let (left, right) = (spawn(tree(depth - 1)), spawn(tree(depth - 1)));
+        block_on(left).unwrap() + block_on(right).unwrap()
+    })
+}
+
+/// As broad as it is, it would not stand on the stacks of all threads.
+#[test]
+fn a_tree_of_block_ons_ends_at_the_cap() {
+    for (workers, max, depth) in [(1, 1, 12), (1, 4, 14), (2, 16, 14)] {
+        ends(&format!("a tree of depth {depth} on {max} threads"), move || {
+            let runtime = Runtime::builder().workers(workers).max_workers(max).build().unwrap();
+            assert_eq!(runtime.block_on(runtime.spawn(tree(depth))).unwrap(), 1 << depth);
+        });
+    }
+}
+
+/// A task that waits in a `block_on` for another such task.
+fn endless() -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async { drop(block_on(spawn(endless()))) })
+}
+
+/// Calls a function, once, when it is woken.
+struct Calls(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Calls {
+    fn waker(call: impl FnOnce() + Send + 'static) -> Waker {
+        Waker::from(Arc::new(Calls(Mutex::new(Some(Box::new(call))))))
+    }
+}
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        let call = self.0.lock().unwrap().take();
+        call.into_iter().for_each(|call| call());
+    }
+}
+
+#[test]
+fn a_waker_that_blocks_where_no_task_can_run_holds_up_none_of_its_batch() {
+    for _ in 0..3 {
+        ends("the second waker", || {
+            let builder = Runtime::builder().workers(1).max_workers(1).stack_size(256 << 10);
+            let runtime = builder.stall_threshold(Duration::MAX).build().unwrap();
+            let (io, mut peer) = runtime.block_on(async { pair() });
+            // Two who wait for the same event, in this order.
+            let (signal, event) = event();
+            let (tell, told) = mpsc::channel();
+            let first = Calls::waker(move || {
+                block_on(event);
+                tell.send(()).unwrap();
+            });
+            let second = Calls::waker(move || signal.send());
+            let news = || poll_fn(|cx| io.poll_ready(cx, Direction::Read, Reason::Read));
+            let mut waits = [Box::pin(news()), Box::pin(news())];
+            for (wait, waker) in waits.iter_mut().zip([first, second]) {
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            let chain = runtime.spawn(endless());
+            // Until the only stack is used up, or not: it holds for both.
+            let (mut before, mut polls) = (0, 0);
+            while polls == 0 || polls > before {
+                std::thread::sleep(20 * MILLI);
+                before = std::mem::replace(&mut polls, runtime.metrics().polls());
+            }
+            peer.write_all(&[1]).unwrap();
+            told.recv().unwrap();
+            drop(runtime);
+            block_on(chain).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_timer_armed_inside_a_block_on_at_the_cap_fires_when_that_goes_on() {
+    ends("the timers", || {
+        let runtime = capped(2);
+        for _ in 0..20 {
+            // Who waits in a `block_on` runs tasks, since the other one blocks until it is told.
+            let (second_in, second_is_in) = mpsc::channel();
+            let (go, may_go) = mpsc::channel::<()>();
+            let second = runtime.spawn(async move {
+                block_in_place(|| {
+                    second_in.send(()).unwrap();
+                    may_go.recv().unwrap();
+                });
+            });
+            second_is_in.recv().unwrap();
+            let (timer_in, timer_is_in) = mpsc::channel();
+            let (arm, may_arm) = mpsc::channel::<()>();
+            let (signal, event) = event();
+            let first = runtime.spawn(async move {
+                let timer = spawn(async move {
+                    timer_in.send(()).unwrap();
+                    may_arm.recv().unwrap();
+                    // Ends the turns inside the `block_on`.
+                    signal.send();
+                    Sleep::new(5 * MILLI).await;
+                });
+                block_on(async {
+                    event.await;
+                    timer.await.unwrap();
+                });
+            });
+            timer_is_in.recv().unwrap();
+            // The second one comes back, finds nothing to do, and sits down with no deadline.
+            go.send(()).unwrap();
+            runtime.block_on(second).unwrap();
+            while runtime.metrics().workers_parked() == 0 {
+                std::thread::yield_now();
+            }
+            arm.send(()).unwrap();
+            runtime.block_on(first).unwrap();
+        }
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{capped, ends, pair, read, runtime, yield_now};
+use common::{capped, ends, event, pair, read, runtime, yield_now};
 use gambol_executor::{Instant, Io, Runtime, Sleep, spawn};
 use std::{
     fs,
@@ -418,6 +418,57 @@ fn a_joiner_goes_behind_whom_the_ended_task_has_woken() {
 }
 
 /// Workers that lay down together each slept until the ticker's deadline, whoever had armed it, and so they did again at every tick.
+#[test]
+fn a_joiner_does_not_go_behind_a_crowd_of_long_polls() {
+    ends("the joiner", || {
+        let runtime = capped(1);
+        let turns = Arc::new(AtomicUsize::new(0));
+        let (signal, event) = event();
+        let main = runtime.spawn(async move {
+            let stop = Arc::new(AtomicBool::new(false));
+            let joined = spawn({
+                let turns = turns.clone();
+                async move {
+                    event.await;
+                    turns.load(SeqCst)
+                }
+            });
+            let joins = spawn({
+                let (turns, stop) = (turns.clone(), stop.clone());
+                async move {
+                    let before = joined.await.unwrap();
+                    stop.store(true, SeqCst);
+                    turns.load(SeqCst) - before
+                }
+            });
+            let mut signal = Some(signal);
+            let crowd: Vec<_> = (0..8)
+                .map(|_| {
+                    let (turns, stop, mut signal) = (turns.clone(), stop.clone(), signal.take());
+                    spawn(async move {
+                        while !stop.load(SeqCst) {
+                            spin(2_000);
+                            // Long enough for the worker to have measured them.
+                            if turns.fetch_add(1, SeqCst) > 24
+                                && let Some(signal) = signal.take()
+                            {
+                                signal.send();
+                            }
+                            yield_now().await;
+                        }
+                    })
+                })
+                .collect();
+            for task in crowd {
+                task.await.unwrap();
+            }
+            joins.await.unwrap()
+        });
+        let between = runtime.block_on(main).unwrap();
+        assert!(between <= 2, "{between} turns of the crowd came before it");
+    });
+}
+
 #[test]
 fn a_tick_wakes_one_worker() {
     ends("a ticker", || {

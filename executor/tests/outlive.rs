@@ -159,6 +159,38 @@ fn a_poll_that_never_ends_is_left_behind_at_the_deadline() {
 }
 
 #[test]
+fn what_a_poll_that_was_left_behind_spawns_is_cancelled() {
+    for (workers, is_marked) in [(1, true), (2, true), (1, false), (2, false)] {
+        ends(&format!("a late spawn, {workers} workers, marked {is_marked}"), move || {
+            let threshold = if is_marked { MILLI } else { Duration::MAX };
+            let runtime = Runtime::builder().workers(workers).stall_threshold(threshold).build().unwrap();
+            let (begun, has_begun) = mpsc::channel();
+            let (go, may_go) = mpsc::channel::<()>();
+            let (tell, told) = mpsc::channel();
+            let (end, may_end) = mpsc::channel::<()>();
+            let task = runtime.spawn(async move {
+                // For somebody else to run, so that the worker is found stuck.
+                let other = spawn(async {});
+                begun.send(()).unwrap();
+                may_go.recv().unwrap();
+                tell.send(spawn(pending::<()>())).unwrap();
+                let _ = may_end.recv();
+                drop(other);
+            });
+            has_begun.recv().unwrap();
+            while is_marked && runtime.metrics().stalls() == 0 {
+                thread::yield_now();
+            }
+            assert!(runtime.shutdown(Duration::ZERO).is_err());
+            go.send(()).unwrap();
+            assert!(block_on(told.recv().unwrap()).unwrap_err().is_cancelled());
+            end.send(()).unwrap();
+            let _ = block_on(task);
+        });
+    }
+}
+
+#[test]
 fn a_storm_of_wakes_before_during_and_after_a_tasks_end_is_harmless() {
     for workers in [1, 2] {
         ends("wakes from 8 threads", move || {

@@ -435,6 +435,50 @@ fn tasks_that_stall_and_say_so_in_turn_are_counted_right() {
     }
 }
 
+/// In one poll, in which its worker is marked as stuck: over and over it spawns some, which gather on its ring or not, and waits until
+/// all of them have run. The others lie down meanwhile, or are kept busy by tasks that come and go.
+#[test]
+fn a_stuck_poll_that_waits_for_what_it_spawns_goes_on() {
+    for workers in [1, 2, 4, 8] {
+        ends(&format!("the poll, {workers} workers"), move || {
+            let runtime =
+                Runtime::builder().workers(workers).stall_threshold(Duration::from_millis(1)).build().unwrap();
+            let over = Arc::new(AtomicBool::new(false));
+            let others: Vec<_> = (1..workers)
+                .map(|n| {
+                    let over = over.clone();
+                    runtime.spawn(async move {
+                        while !over.load(Ordering::Relaxed) {
+                            for _ in 0..20 * n {
+                                yield_now().await;
+                            }
+                            Sleep::new(Duration::from_micros(50)).await;
+                        }
+                    })
+                })
+                .collect();
+            let stuck = runtime.spawn(async move {
+                let mut random = fastrand::Rng::with_seed(7);
+                let (tell, told) = mpsc::channel();
+                for _ in 0..2_000 {
+                    // Around the number from which on they are given away.
+                    let tasks = if random.u8(..) < 250 { random.usize(1..4) } else { random.usize(25..40) };
+                    for n in 0..tasks {
+                        let tell = tell.clone();
+                        drop(spawn(async move { tell.send(n).unwrap() }));
+                    }
+                    let sum: usize = told.iter().take(tasks).sum();
+                    assert_eq!(sum, tasks * (tasks - 1) / 2);
+                }
+            });
+            block_on(stuck).unwrap();
+            over.store(true, Ordering::Relaxed);
+            others.into_iter().for_each(|other| block_on(other).unwrap());
+            assert!(runtime.metrics().stalls() > 0);
+        });
+    }
+}
+
 #[test]
 fn a_runtime_that_is_dropped_by_a_stuck_task_ends() {
     for _ in 0..5 {

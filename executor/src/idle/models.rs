@@ -58,6 +58,7 @@ struct Shop {
 struct Place {
     ring: Ring,
     blocked: AtomicBool,
+    diverts: AtomicBool,
     attention: Attention,
     parker: Parker,
 }
@@ -67,6 +68,7 @@ impl Shop {
         let place = |_| Place {
             ring: Ring::new(),
             blocked: AtomicBool::new(false),
+            diverts: AtomicBool::new(false),
             attention: Attention::new(),
             parker: Parker::new(),
         };
@@ -81,14 +83,35 @@ impl Shop {
     /// `Core::inject`.
     fn inject(&self, n: usize) {
         self.injector.push(Job::One(item(n)));
-        if let Some(worker) = self.idle.claim_after_publish() {
-            self.unpark(worker);
-        }
+        self.wake_after_publish();
     }
 
     /// `Core::unpark`, where nobody sleeps in the poller.
     fn unpark(&self, worker: u16) {
         assert_eq!(self.places[worker as usize].parker.unpark(), Owed::Nothing);
+    }
+
+    /// `Worker::give_away`.
+    fn give_away(&self, index: u16) {
+        if let Some(item) = self.places[index as usize].ring.pop() {
+            self.injector.push(Job::One(item));
+            self.wake_after_publish();
+        }
+    }
+
+    /// `Core::wake_after_publish`.
+    fn wake_after_publish(&self) {
+        if let Some(worker) = self.idle.claim_after_publish() {
+            self.unpark(worker);
+        }
+    }
+
+    /// `Table::mark` and what follows in `Monitor::mark`.
+    fn mark(&self, index: u16) {
+        let place = &self.places[index as usize];
+        place.blocked.store(true, Ordering::Relaxed);
+        place.diverts.store(true, Ordering::Relaxed);
+        self.wake_after_publish();
     }
 
     /// `Core::has_work`, where no worker finds its ring worth help unless it blocks.
@@ -179,6 +202,25 @@ impl Worker {
         }
     }
 
+    /// `Local::push_spawned` in a poll that never ends: `Local::push_back`, and `divert` if the worker is marked as stuck. Whether it is.
+    fn post(&self, n: usize) -> bool {
+        // SAFETY: the ring is the worker's own.
+        unsafe { self.place().ring.push(item(n)) }.unwrap();
+        let diverts = self.place().diverts.load(Ordering::Relaxed);
+        if diverts {
+            self.divert();
+        }
+        diverts
+    }
+
+    /// `Local::divert`, where there is room for one to stay.
+    fn divert(&self) {
+        fence(Ordering::SeqCst);
+        if self.shop.idle.counts().0 > 0 {
+            self.shop.give_away(self.index);
+        }
+    }
+
     /// `Local::step_out`, for good.
     fn step_out(&self) {
         self.place().blocked.store(true, Ordering::Relaxed);
@@ -251,6 +293,66 @@ fn a_worker_that_steps_out_leaves_no_task_behind() {
             worker.step_out();
         };
         (vec![worker(&shop, 0), Box::new(blocks)], Box::new(|| {}))
+    });
+}
+
+/// Hunted: a worker that is marked as stuck leaves a task on its ring, since it sees nobody parked, and the only other one, which has
+/// looked at that ring before, falls asleep.
+#[test]
+fn what_gathers_at_a_marked_worker_is_seen_by_who_lies_down() {
+    explore(4, || {
+        let shop = Shop::new(2);
+        shop.mark(1);
+        let posts = shop.clone();
+        let posts = move || assert!(Worker::new(&posts, 1).post(0));
+        (vec![worker(&shop, 0), Box::new(posts)], Box::new(|| {}))
+    });
+}
+
+/// Hunted: it sees nobody parked because the only one who was is on its way to other work, and looks no more. Either task holds its
+/// worker for ever.
+#[test]
+fn what_gathers_at_a_marked_worker_is_seen_by_who_was_claimed_for_something_else() {
+    explore(1, || {
+        let shop = Shop::new(3);
+        shop.mark(2);
+        let (posts, injects) = (shop.clone(), shop.clone());
+        let posts = move || assert!(Worker::new(&posts, 2).post(0));
+        let parts: Vec<Part> =
+            vec![worker(&shop, 0), worker(&shop, 1), Box::new(posts), Box::new(move || injects.inject(1))];
+        (parts, Box::new(move || assert_eq!(shop.idle.counts(), (0, 0))))
+    });
+}
+
+/// Hunted: the mark comes while the worker posts and the other one falls asleep. If the worker has seen it, nobody else looks; if
+/// not, the monitor does, later.
+#[test]
+fn what_is_posted_as_the_mark_comes_is_run() {
+    explore(2, || {
+        let shop = Shop::new(2);
+        let posted = Arc::new((Mutex::new(None), Condvar::new()));
+        let (posts, tells) = (shop.clone(), posted.clone());
+        let posts = move || {
+            let diverted = Worker::new(&posts, 1).post(0);
+            *tells.0.lock().unwrap() = Some(diverted);
+            tells.1.notify_one();
+        };
+        let looks = shop.clone();
+        let monitor = move || {
+            looks.mark(1);
+            let mut diverted = posted.0.lock().unwrap();
+            while diverted.is_none() {
+                diverted = posted.1.wait(diverted).unwrap();
+            }
+            // `Monitor::sample`, over and over.
+            while *diverted == Some(false) && looks.places[1].is_open() {
+                if let Some(worker) = looks.idle.claim() {
+                    looks.unpark(worker);
+                }
+                thread::yield_now();
+            }
+        };
+        (vec![worker(&shop, 0), Box::new(posts), Box::new(monitor)], Box::new(|| {}))
     });
 }
 

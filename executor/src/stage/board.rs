@@ -34,7 +34,7 @@ pub(super) enum Grant {
 pub(super) struct Waiter {
     pub(super) guest: Arc<Guest>,
     /// Some: it is a worker's thread, in so many turns one inside the other, and could give another meanwhile.
-    pub(super) nested: Option<u8>,
+    pub(super) nested: Option<u32>,
 }
 
 /// Somebody who moves the clock.

@@ -278,9 +278,9 @@ impl Stage {
         }
     }
 
-    /// There is no thread for a turn. One that waits in a `block_on` inside a task can give it meanwhile, to a certain depth; after
-    /// that, whoever comes back takes it, and the ground thread tries again. What waits beneath such a turn cannot go on before it has
-    /// ended, and holds no time.
+    /// There is no thread for a turn. One that waits in a `block_on` inside a task can give it meanwhile, as long as half of its stack is
+    /// left; after that, whoever comes back takes it, and the ground thread tries again. What waits beneath such a turn cannot go on before
+    /// it has ended, and holds no time.
     #[cold]
     fn lend(&self, core: &'static Core, who: Who) {
         let grant = self.lock().lend();

@@ -4,7 +4,8 @@ use super::{Entry, Guest, Stage, Standing, Waiter, Who, worker::give_nested};
 use crate::{
     context::{self, Before},
     core::Core,
-    worker::{Worker, block::NESTED},
+    stack,
+    worker::Worker,
 };
 use std::{cell::Cell, ptr, sync::Arc, thread};
 
@@ -184,7 +185,7 @@ impl Visit {
         }
         // How many turns are given on this thread, one inside the other; if it may give another.
         let nested = context::with(|cx| cx.nested.get());
-        let lends = (serving(core).is_some() && nested < NESTED).then_some(nested);
+        let lends = (serving(core).is_some() && stack::is_half_left()).then_some(nested);
         let mut lane = HERE.with(|here| here.lane.take());
         let random = loop {
             // Under the lock: who notifies us comes before, and is seen here, or finds us parked.

@@ -6,8 +6,9 @@
 //! finds what comes, and the monitor sees to the rest.
 //!
 //! The threads may be used up: all places are taken by workers that are out. Then those of them that only wait, in a `block_on`,
-//! run tasks while they wait, to a certain depth. When that is reached too, what is left is to look after poller and timers, until
-//! one of those that wait may go on.
+//! run tasks while they wait, on top of themselves, as long as half of the stack is left (`stack.rs`). When that is used up too, what
+//! is left is to look after poller and timers, until one of those that wait may go on. (There was a limit of 16, one inside the other:
+//! a chain of so many tasks, each in a `block_on` for the next, hung.)
 //!
 //! It steps in again with its own ring as it finds it. If its place was filled, it is surplus, and rests after the current
 //! poll.
@@ -21,19 +22,18 @@ use crate::{
     context::{self, Before, Context},
     core::{Core, OPEN},
     deadlock, fork,
-    queue::Job,
+    queue::{CAPACITY, Job},
+    stack,
     stage::{self, Aside},
     trace::Note,
 };
 use std::{
     sync::atomic::{Ordering, fence},
+    task::Waker,
     thread,
     time::Duration,
 };
 
-/// `block_on`s that run tasks while they wait, one inside the other on one thread, at most. Each takes the stack of a task's
-/// poll; a thread has 2 MiB.
-pub(crate) const NESTED: u8 = 16;
 /// How long a worker that has to look after poller and timers sleeps at most: others may leave them to it unseen.
 const TEND_EVERY: Duration = Duration::from_millis(5);
 
@@ -79,17 +79,21 @@ impl Out {
     pub(crate) fn wait(&self, done: impl Fn() -> bool) {
         let Some(worker) = self.worker else { return deadlock::sleep(done, thread::park) };
         let table = &worker.core.table;
-        let nested = context::with(|cx| cx.nested.get());
+        let may_run = stack::is_half_left();
+        let nested = if may_run { context::with(|cx| cx.nested.get()) } else { u32::MAX };
         // First on the list, then the look: whoever steps out as the last one sees us there, or we see that it has.
         table.enrol(worker.index, nested);
-        if table.active() > 0 || table.hire(worker.core).is_ok() {
+        let sleeps = table.active() > 0 || table.hire(worker.core).is_ok();
+        if sleeps {
             deadlock::sleep(&done, || {
                 worker.parker.park(None);
             });
-        } else if nested == NESTED || !run_tasks(worker, &done) {
+        }
+        // Who runs tasks is on the list no more: it would be asked, in its next `block_on`, in place of one that can do something.
+        table.withdraw(worker.index);
+        if !sleeps && (!may_run || !run_tasks(worker, &done)) {
             tend_ground(worker, done);
         }
-        table.withdraw(worker.index);
     }
 }
 
@@ -107,14 +111,16 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let local = unsafe { local.as_ref() };
         // SAFETY: as above.
         let _inside = unsafe { context::enter_worker(local) };
-        local.run_until(done)
+        local.turn_ring_round();
+        let leave = local.run_until(done);
+        // What these turns have queued and armed is for others.
+        local.step_out();
+        leave
     };
     worker.pulse.shows_again(shown);
     context::with(|cx| cx.nested.set(cx.nested.get() - 1));
-    core.table.step_out(worker);
-    ensure_runner(core);
-    if leave == Some(Leave::Stop) && core.is_drained() {
-        // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained.
+    if core.is_drained() {
+        // As at the end of a thread: what we wait for may have had its turn here while the runtime was drained, or been in our hands.
         core.drain();
     }
     leave != Some(Leave::Stop)
@@ -144,14 +150,36 @@ fn tend_ground(worker: &'static Worker, done: impl Fn() -> bool) {
             }
         }
         core.expire_all(core.clock.now(), &mut ready);
-        core.wake_all(ready.drain(..));
+        wake_where_nobody_runs(core, &mut ready);
         if core.table.active() > 0 {
             return;
         }
     }
 }
 
+/// Wakes what poller and timers have handed back, and what workers that are out or stuck had begun to wake. One by one, and in reach of
+/// others: a waker may wait in a `block_on` for one that stands behind it, and nobody but who tends the ground comes for that.
+pub(crate) fn wake_where_nobody_runs(core: &'static Core, ready: &mut Vec<Waker>) {
+    let blocked = |worker: &&Worker| worker.pulse.blocked.load(Ordering::Relaxed);
+    match core.table.workers().find(blocked) {
+        Some(worker) => worker.put_in_reach(ready.drain(..)),
+        None => core.wake_all(ready.drain(..)),
+    }
+    for worker in core.table.workers().filter(|worker| worker.is_left()) {
+        while let Some(waker) = worker.take_in_reach() {
+            crate::core::wake(waker);
+        }
+    }
+}
+
 impl Local {
+    /// The newest task first: who waits in a `block_on` mostly waits for what it has just spawned. A tree of tasks, each of which waits so
+    /// for its children, then stands on the stack as deep as it is, and otherwise as broad.
+    fn turn_ring_round(&self) {
+        let items: Vec<_> = std::iter::from_fn(|| self.worker.ring.pop()).take(CAPACITY).collect();
+        items.into_iter().rev().for_each(|item| self.push_back(item));
+    }
+
     fn step_out(&self) -> &'static Worker {
         let (core, worker) = (self.core(), self.worker);
         if worker.standing() == Standing::Stuck {

@@ -11,9 +11,9 @@
 //! it looks at every look at the clock if its ring is half empty: what a task spills that then yields until it is done comes back before
 //! 100 µs have passed for each half ring. (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system
 //! call, so it is looked at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller
-//! and timers wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it
-//! goes to the injector, which has every second turn for as long as that is so, however full the ring is (polls that are shorter than
-//! 10 µs share one).
+//! and timers wake then, what is spawned, and who joins a task that has ended, goes behind what is in the ring, unless that is more than
+//! a millisecond of work: then it goes to the injector, which has every second turn for as long as that is so, however full the ring is
+//! (polls that are shorter than 10 µs share one).
 //!
 //! *Who yields goes last.* A task that yields says that others come first. If those in the ring mostly do, and a lap of it (as many
 //! pushed as are in it) takes more than 10 µs, what poller and timers wake goes to the injector as well, poller, timers and injector are
@@ -379,25 +379,13 @@ impl Local {
 
     /// Puts what is left of a batch where others reach it.
     pub(super) fn put_rest_in_reach(&self) {
-        let mut rest = self.ready.borrow_mut();
-        if !rest.is_empty() {
-            let mut draining = self.worker.lock_draining();
-            draining.extend(rest.drain(..).rev());
-            self.worker.drains.store(true, Ordering::Relaxed);
-        }
+        self.worker.put_in_reach(self.ready.borrow_mut().drain(..).rev());
     }
 
-    /// Wakes those that stand in reach. Each is taken by two read-modify-writes.
+    /// Wakes those that stand in reach.
     #[cold]
     fn wake_in_reach(&self) {
-        let worker = self.worker;
-        loop {
-            let mut draining = worker.lock_draining();
-            let Some(waker) = draining.pop_front() else {
-                worker.drains.store(false, Ordering::Relaxed);
-                break;
-            };
-            drop(draining);
+        while let Some(waker) = self.worker.take_in_reach() {
             self.wake_of_batch(waker);
         }
     }

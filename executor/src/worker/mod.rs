@@ -23,12 +23,12 @@ pub(crate) use block::{block_in_place, step_out};
 use crate::{
     attention::Attention,
     context::Context,
-    core::Core,
+    core::{Core, OPEN},
     fork,
     histogram::{self, Times, Timing},
     idle::Parker,
     metrics::Counters,
-    queue::{Item, Job, Ring, Slot},
+    queue::{CAPACITY, Item, Job, Ring, Slot},
     shard::Shard,
     task::{Id, Meta, Owned, Runnable},
     trace::{Lane, Note},
@@ -82,7 +82,8 @@ pub(crate) struct Pulse {
     pub(crate) wants_help: AtomicBool,
     /// It stands as Out or Stuck: nothing here runs until somebody takes it. Written under the table's lock.
     pub(crate) blocked: AtomicBool,
-    /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck. Written under the table's lock.
+    /// What it pushes goes to the injector, and what it arms is told: it stands as Stuck, or the runtime is being shut down. Written
+    /// under the table's lock.
     pub(crate) diverts: AtomicBool,
     /// The id of the task that has its turn, as a word; 0 between turns.
     pub(crate) running: AtomicU64,
@@ -177,7 +178,9 @@ impl Worker {
 
     /// Gives everything in ring and slot to the others. By any thread.
     pub(crate) fn give_away(&self) {
-        let mut items = self.slot.take().into_iter().chain(std::iter::from_fn(|| self.ring.pop()));
+        // No more than may have stood there: its owner may push as fast as we take.
+        let ring = std::iter::from_fn(|| self.ring.pop()).take(CAPACITY);
+        let mut items = self.slot.take().into_iter().chain(ring);
         let Some(first) = items.next() else { return };
         let job = match items.next() {
             None => Job::One(first),
@@ -189,6 +192,25 @@ impl Worker {
 
     pub(crate) fn lock_draining(&self) -> MutexGuard<'_, VecDeque<Waker>> {
         self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts wakers where others reach them.
+    fn put_in_reach(&self, wakers: impl ExactSizeIterator<Item = Waker>) {
+        if wakers.len() > 0 {
+            let mut draining = self.lock_draining();
+            draining.extend(wakers);
+            self.drains.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The first waker that stands there.
+    fn take_in_reach(&self) -> Option<Waker> {
+        let mut draining = self.lock_draining();
+        let waker = draining.pop_front();
+        if waker.is_none() {
+            self.drains.store(false, Ordering::Relaxed);
+        }
+        waker
     }
 
     pub(crate) fn standing(&self) -> Standing {
@@ -216,7 +238,8 @@ pub(crate) struct Local {
     displaced: Cell<u32>,
     /// We count as searching.
     searching: Cell<bool>,
-    /// What is in the ring would hold up others for long: fresh tasks go to the injector. Found out at each look at the clock.
+    /// What is in the ring would hold up others for long: fresh tasks, and those that join, go to the injector. Found out at each look
+    /// at the clock.
     crowded: Cell<bool>,
     /// It is crowded, or those in the ring mostly yield: what poller or timers wake does not queue behind them.
     passes: Cell<bool>,
@@ -447,9 +470,13 @@ impl Local {
 
     /// A task that was woken by the end of another, which it joins: behind what is ready, if anything is. One that joins many in
     /// turn so finds ended those that stood behind the first, and need not wait for each by itself. (As the next one, which
-    /// it was before, it waited at half of a thousand joins; spawn and join took 78 ns of CPU time each, and take 62.)
+    /// it was before, it waited at half of a thousand joins; spawn and join took 78 ns of CPU time each, and take 62.) Not behind a crowd
+    /// of long polls: what was spawned there did not wait for them either.
     #[inline(never)]
     pub(crate) fn push_joiner(&self, item: Item) {
+        if self.crowded.get() {
+            return self.core().inject(item);
+        }
         if self.batch.get() || self.passes.get() || (self.worker.ring.len() == 0 && self.worker.slot.is_empty()) {
             return self.push_woken(item);
         }
@@ -470,8 +497,8 @@ impl Local {
         }
     }
 
-    /// We are marked as stuck: what was just pushed is for others. Asked after the push and not before, so that what was pushed
-    /// when the mark came is seen by the monitor's next look, however long this thread stops between the two.
+    /// We are marked as stuck, or the runtime ends: what was just pushed is for others. Asked after the push and not before, so that what
+    /// was pushed when the mark came is seen by the monitor's next look, however long this thread stops between the two.
     ///
     /// While all others are busy a few may gather: whoever has nothing to do takes them from our ring, and the monitor gives away at its
     /// next look what is left there. (A task that spawned a million in one poll had them one by one in the injector, at 80 bytes each
@@ -482,9 +509,10 @@ impl Local {
             return;
         }
         if self.worker.ring.len() < GATHERED {
-            // Pairs with the one in `Idle::enter`: whoever lies down sees what is on our ring, or is seen here.
+            // Pairs with the one in `Idle::enter`: whoever lies down sees what is on our ring, or is seen here. And with the one in
+            // `Core::drain`: whoever cancels what is queued sees it, or we see that nobody will come.
             fence(Ordering::SeqCst);
-            if self.core().idle.counts().0 == 0 {
+            if self.core().idle.counts().0 == 0 && self.core().phase() == OPEN {
                 return;
             }
         }

@@ -34,7 +34,6 @@ impl Local {
         loop {
             if done() {
                 self.end_search();
-                self.clear_cancelled();
                 return None;
             }
             let attention = self.worker.attention.get();

@@ -22,7 +22,7 @@ use crate::{
     attention::{LOOK, STOP, STUCK, SURPLUS},
     context,
     core::Core,
-    deadlock, ours, stage,
+    deadlock, ours, stack, stage,
     task::contain,
     trace::Note,
 };
@@ -99,8 +99,8 @@ struct Roster {
     serving: usize,
     /// Sleeping threads.
     spares: Vec<u16>,
-    /// Workers that are out and wait in a `block_on`, with how many of these run tasks already on their thread.
-    waiters: Vec<(u16, u8)>,
+    /// Workers that are out and sleep in a `block_on`, each once, with how many further down on their stacks wait beneath tasks.
+    waiters: Vec<(u16, u32)>,
     /// Places without a thread.
     vacant: Vec<u16>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -184,7 +184,8 @@ impl Table {
         worker.standing.store(standing as u8, Ordering::Relaxed);
         let away = matches!(standing, Standing::Out | Standing::Stuck);
         worker.pulse.blocked.store(away, Ordering::Relaxed);
-        worker.pulse.diverts.store(standing == Standing::Stuck, Ordering::Relaxed);
+        let diverts = standing == Standing::Stuck || (standing == Standing::Active && roster.closing);
+        worker.pulse.diverts.store(diverts, Ordering::Relaxed);
         match (before, standing) {
             (_, Standing::Stuck) => worker.attention.raise(STUCK),
             (Standing::Stuck, _) => worker.attention.clear(STUCK),
@@ -241,7 +242,12 @@ impl Table {
         let config = core.config();
         worker.timing.set(config.histograms);
         core.lease();
-        match ours::spawn_thread(format!("{}-{index}", config.name), config.stack_size, move || thread_main(worker)) {
+        let stack = config.stack_size.unwrap_or_else(stack::default_size);
+        let main = move || {
+            stack::begin(stack);
+            thread_main(worker);
+        };
+        match ours::spawn_thread(format!("{}-{index}", config.name), Some(stack), main) {
             Ok(thread) => {
                 self.stand(&mut roster, worker, Standing::Active);
                 roster.alive += 1;
@@ -314,17 +320,15 @@ impl Table {
         roster.active > roster.target && !roster.closing
     }
 
-    /// A worker that is out begins to wait, and could run tasks meanwhile.
-    pub(super) fn enrol(&self, index: u16, nested: u8) {
+    /// A worker that is out begins to wait, and could run tasks meanwhile; if it could not, it counts as the most nested.
+    pub(super) fn enrol(&self, index: u16, nested: u32) {
         self.lock().waiters.push((index, nested));
     }
 
     /// It waits no more.
     pub(super) fn withdraw(&self, index: u16) {
         let mut roster = self.lock();
-        if let Some(place) = roster.waiters.iter().rposition(|&(waiter, _)| waiter == index) {
-            roster.waiters.remove(place);
-        }
+        roster.waiters.retain(|&(waiter, _)| waiter != index);
     }
 
     /// Nobody is active and no thread can be had: asks one who waits to run tasks, the least nested one.
@@ -385,6 +389,10 @@ impl Table {
         let mut roster = self.lock();
         roster.closing = true;
         roster.drains = drains;
+        // Who is in a poll that does not end may be left behind, and spawn in it. That is cancelled where it comes.
+        for worker in self.workers().filter(|worker| worker.standing() == Standing::Active) {
+            worker.pulse.diverts.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Waits until all threads have ended. False: some have not by `until`.
