@@ -42,14 +42,10 @@ use crate::{
 };
 use std::{sync::atomic::Ordering, time::Duration};
 
-/// Nanoseconds for which that is so.
-const HASTE_LASTS: u64 = 100_000_000;
 /// Turns since the last look, of all workers, from which on a moment in which all sleep is not taken for the end.
 const BREATH: u32 = 2;
 /// Nanoseconds after which a worker that sleeps in a system call, and holds up nobody, is set aside.
 const SET_ASIDE: u64 = 100_000_000;
-/// Nanoseconds between two looks after which the process is taken to have been stopped meanwhile: what was seen before says nothing.
-const STOPPED: u64 = 200_000_000;
 
 impl Monitor {
     /// One look. True: everybody sleeps or is stuck, and there is nothing to watch.
@@ -61,27 +57,23 @@ impl Monitor {
         core.keep_coarse(now);
         core.pool.retry(core);
         memory.samples.resize(core.table.len(), Sample::default());
-        if real.saturating_sub(std::mem::replace(&mut memory.looked, real)) >= STOPPED {
-            memory.samples.iter_mut().for_each(|sample| sample.since = 0);
-        }
+        memory.begin(real);
         let unreported = memory.report(core, real);
         let turns =
             core.table.workers().fold(0u32, |sum, worker| sum.wrapping_add(worker.pulse.tick.load(Ordering::Relaxed)));
         let turned = turns.wrapping_sub(std::mem::replace(&mut memory.turns, turns));
         if core.is_quiet() {
-            // What follows begins anew.
-            memory.samples.iter_mut().for_each(|sample| sample.since = 0);
-            (memory.hasty_until, memory.strict_until) = (0, 0);
+            let hasty = memory.is_hasty();
+            memory.keep_quiet();
             if std::mem::take(&mut memory.marked) {
                 core.timer_armed(core.earliest());
                 return false;
             }
-            memory.keep_calm(true);
-            return !unreported && turned < BREATH;
+            return !unreported && !hasty && turned < BREATH;
         }
         memory.marked = false;
         let mut waiting = !core.injector.is_empty();
-        let (mut stuck, mut any_stuck, mut left, mut long) = (Vec::new(), false, false, false);
+        let (mut stuck, mut any_stuck, mut left, mut long, mut runs) = (Vec::new(), false, false, false, false);
         for worker in core.table.workers() {
             let index = usize::from(worker.index);
             match worker.standing() {
@@ -95,8 +87,9 @@ impl Monitor {
                     let looked = worker.pulse.looked.load(Ordering::Relaxed);
                     long |= !worker.parker.sleeps() && now.saturating_sub(looked) > memory.period;
                     let before = memory.samples[index].since;
-                    if let Some(held) = memory.look_at(worker, real) {
-                        stuck.push((worker, held));
+                    match memory.look_at(worker, real) {
+                        Some(held) => stuck.push((worker, held)),
+                        None => runs |= !worker.parker.sleeps(),
                     }
                     if memory.samples[index].since == before && worker.has_any() {
                         // It has sat in one poll since the last look, with others behind it.
@@ -107,9 +100,9 @@ impl Monitor {
             }
         }
         waiting |= left;
-        let unattended = self.is_unattended(core, now, memory.period);
-        let calm = !(waiting || unattended || long) && stuck.is_empty() && memory.haste() == 1;
-        memory.keep_calm(calm);
+        let deserted = !runs && !stuck.is_empty();
+        let unattended = self.is_unattended(core, now, memory.period, deserted);
+        memory.keep_calm(!(waiting || unattended || long) && stuck.is_empty());
         let parked = core.idle.counts().0;
         if waiting && parked > 0 {
             core.wake_one();
@@ -161,12 +154,7 @@ impl Monitor {
             core.counters.stalls.bump_shared();
             core.stalls.count(found.task);
             sample.stall = Some(found);
-            let until = memory.looked + HASTE_LASTS;
-            match held {
-                Held::Asleep => memory.hasty_until = until,
-                Held::Computes { early: false } => (memory.hasty_until, memory.strict_until) = (until, until),
-                Held::Computes { early: true } => {}
-            }
+            memory.make_haste(held);
         }
         // If it was about to sleep it comes and takes the mark off. If not, its next sleep ends at once.
         core.unpark(worker.index);
@@ -216,11 +204,12 @@ impl Monitor {
         // Who has just been hired looks at poller and timers before anything else.
     }
 
-    /// Whether a timer is overdue, or nobody has looked at the poller for long.
-    fn is_unattended(&self, core: &Core, now: u64, period: u64) -> bool {
+    /// Whether a timer is overdue, or nobody has looked at the poller for long. `deserted`: nor will anybody, since all who do not sleep
+    /// are stuck.
+    fn is_unattended(&self, core: &Core, now: u64, period: u64, deserted: bool) -> bool {
         let earliest = core.earliest();
         let overdue = earliest != NEVER && earliest.saturating_add(period / 2) < now;
-        let unseen = core.seat.deadline() == NOBODY && now.saturating_sub(core.driver.looked()) > period;
+        let unseen = core.seat.deadline() == NOBODY && (deserted || now.saturating_sub(core.driver.looked()) > period);
         overdue || (core.driver.has_poller() && unseen)
     }
 

@@ -7,7 +7,8 @@
 //!
 //! Every quarter of the threshold. A look is calm if nothing waits and each worker that runs has looked at its clock in that time, so
 //! that no poll is long. After eight of these in a row the looks become rarer by half, after eight more once again: one per threshold. A
-//! worker that gets stuck then is found three quarters of a threshold later at worst than otherwise.
+//! worker that gets stuck then is found three quarters of a threshold later at worst than otherwise. For a while after a stall they are
+//! closer (`memory.rs`).
 //!
 //! A look costs 26 µs, most of which is the thread's wake and its sleep, and the rest a system call per running worker. To look 400
 //! times a second, and to begin anew after each moment of quiet, took 2 to 4 % of the CPU time of an echo server with two workers; it
@@ -35,6 +36,7 @@ use crate::{
     deadlock::{Discarding, Post, Watcher},
     idle::{Owed, Parker},
     ours,
+    worker::table::exact_sleeps,
 };
 use memory::Memory;
 use std::{
@@ -170,12 +172,13 @@ impl Monitor {
     #[inline(never)]
     fn run(&self, core: &'static Core, alarm: Alarm) {
         self.parker.adopt();
+        exact_sleeps();
         crate::context::set_thread_of(core);
         if core.stage.is_on() {
             return core.stage.tend(core, &self.stop);
         }
         self.watch.hang(alarm.clone());
-        let mut memory = Memory::new(core);
+        let mut memory = Memory::new(core.config().stall_threshold);
         let mut watcher = Watcher::default();
         watcher.stir(core);
         while !self.stop.load(Ordering::Acquire) {
