@@ -1,6 +1,6 @@
 //! A task that held up its worker while others waited, as it is reported.
 //!
-//! The monitor finds it (`monitor.rs`) and tells of it once per place of spawn, so that a handler that blocks a thousand times is
+//! The monitor finds it (`monitor/`) and tells of it once per place of spawn, so that a handler that blocks a thousand times is
 //! one line in the log; the metrics count each. For those who ask later a table keeps, for each of the places that stalled last, how
 //! often that was and for how long. Only the monitor writes it, when it marks a worker and while the mark stands; tasks pay nothing.
 

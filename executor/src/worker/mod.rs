@@ -250,6 +250,8 @@ pub(crate) struct Local {
     clock: check::Watch,
     /// The last sleep was shorter than [`SHORT`](crate::monitor::SHORT).
     brief: Cell<bool>,
+    /// Nanoseconds by which long sleeps end early, since the kernel ends them late by about as much.
+    early: Cell<u64>,
     /// While a batch is being woken, what is left of it, the next one last; nobody else reaches it. Otherwise kept for its memory.
     ready: RefCell<Vec<Waker>>,
     owned: RefCell<Owned>,
@@ -292,6 +294,7 @@ impl Local {
             cancelled: Cell::new(None),
             clock: check::Watch::new(worker.core.clock.now()),
             brief: Cell::new(true),
+            early: Cell::new(0),
             ready: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
             numbers: Cell::new((0, 0)),

@@ -487,7 +487,7 @@ pub(crate) fn call_hook(hook: Option<&(dyn Fn() + Send + Sync)>) {
 }
 
 /// Asks the kernel to wake this thread when its timeout ends, and not up to 50 µs later, which is the default.
-fn exact_sleeps() {
+pub(crate) fn exact_sleeps() {
     #[cfg(target_os = "linux")]
     {
         use std::num::NonZero;
