@@ -41,6 +41,7 @@
 //! | `wait_to_receive` does not look at the front | `who_gets_in_line_has_looked_at_the_first_values` |
 //! | `may_receive` does not look at the front, or has no fence; `len` counts without the lock | `who_does_not_wait_is_not_misled_by_values_that_move`, and the first of these but for `len` |
 //! | `has_something` does not look at the front | `a_call_passes_on_when_its_value_stands_in_front` |
+//! | `Front::with` does not lock | `the_first_values_of_an_unbounded_channel_are_the_first_to_go`, and others |
 //! | `close_and_empty` does not empty the front | `nothing_stays_in_front_without_a_receiver` |
 //! | the drop of a `Sender` reads the count and writes it in two steps | `the_last_of_two_senders_closes_after_its_value`, `an_upgrade_keeps_the_channel_open_or_fails` |
 //! | `upgrade` counts up from zero, or in two steps | `an_upgrade_keeps_the_channel_open_or_fails` |
