@@ -126,8 +126,8 @@ fn a_value_that_was_not_sent_goes_back_where_it_came_from() {
 
 #[test]
 fn a_pair_of_tasks_passes_everything_in_order() {
-    for capacity in [0, 1, 2, 128, usize::MAX] {
-        let (tx, rx) = chan::buffered(capacity);
+    let bounded = [0, 1, 2, 128, usize::MAX].map(chan::buffered);
+    for (tx, rx) in bounded.into_iter().chain([chan::unbounded()]) {
         let sends = gambol::spawn(async move {
             for n in 0..10_000 {
                 tx.send(n).await.unwrap();

@@ -37,6 +37,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// `usize::MAX` is without a limit.
+fn channel<T>(capacity: usize) -> (chan::Sender<T>, chan::Receiver<T>) {
+    if capacity == usize::MAX { chan::unbounded() } else { chan::buffered(capacity) }
+}
+
 const CAPACITIES: [usize; 6] = [0, 1, 2, 7, 128, usize::MAX];
 /// Values per producer in a round.
 const VALUES: usize = 200;
@@ -458,7 +463,7 @@ fn round(runtime: &Runtime, workers: usize, random: &mut Rng) -> usize {
     let name = format!("{workers} workers, capacity {capacity}, {producers} to {consumers}, seed {seed}");
     let _watched = Watched::begin(&name);
     let ledger = Ledger::new(producers);
-    let (tx, rx) = chan::buffered(capacity);
+    let (tx, rx) = channel(capacity);
     let mut tasks: Vec<JoinHandle<()>> = Vec::new();
     let mut threads = Vec::new();
     for me in 0..producers + consumers {

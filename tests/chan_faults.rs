@@ -28,6 +28,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// `usize::MAX` is without a limit.
+fn channel<T>(capacity: usize) -> (chan::Sender<T>, chan::Receiver<T>) {
+    if capacity == usize::MAX { chan::unbounded() } else { chan::buffered(capacity) }
+}
+
 const CAPACITIES: [usize; 3] = [0, 1, usize::MAX];
 
 fn poll_with<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
@@ -140,7 +145,7 @@ fn a_waker_that_comes_back_to_its_channel_finds_it_unlocked() {
         for (capacity, moment) in CAPACITIES.into_iter().flat_map(|n| MOMENTS.map(|moment| (n, moment))) {
             for how in 0..MEDDLINGS {
                 at_every_moment(|_| {
-                    let (tx, rx) = chan::buffered(capacity);
+                    let (tx, rx) = channel(capacity);
                     let waker = || {
                         let (tx, rx) = (tx.clone(), rx.clone());
                         Evil::waker(moment, move || meddle(&tx, &rx, how))
@@ -158,7 +163,7 @@ fn a_waker_that_panics_leaves_the_channel_in_order() {
     must_end(|| {
         for (capacity, moment) in CAPACITIES.into_iter().flat_map(|n| MOMENTS.map(|moment| (n, moment))) {
             at_every_moment(|n| {
-                let (tx, rx) = chan::buffered(capacity);
+                let (tx, rx) = channel(capacity);
                 let waker = || Evil::waker(moment, || resume_unwind(Box::new("evil")));
                 let (first, second) = (waker(), waker());
                 let ended = catch_unwind(AssertUnwindSafe(|| all_ways_to_wait(&tx, &rx, &first, &second)));
@@ -464,7 +469,7 @@ fn a_value_may_hold_its_own_channel() {
     must_end(|| {
         let drops = Arc::new(AtomicUsize::new(0));
         for capacity in CAPACITIES {
-            let (tx, rx) = chan::buffered(capacity);
+            let (tx, rx) = channel(capacity);
             for _ in 0..3 {
                 let _ = tx.try_send(Ring(tx.clone(), rx.clone(), drops.clone()));
             }
@@ -485,7 +490,7 @@ fn a_value_may_hold_its_own_channel() {
 fn a_channel_outlives_its_runtime() {
     must_end(|| {
         for capacity in CAPACITIES {
-            let (tx, rx) = chan::buffered(capacity);
+            let (tx, rx) = channel(capacity);
             let runtime = Runtime::builder().workers(1).build().unwrap();
             let receives: Vec<_> = (0..3)
                 .map(|_| {
@@ -541,7 +546,7 @@ fn await_parked(handle: &Handle, reason: &str, count: usize) {
 #[test]
 fn receivers_that_nobody_polls_hold_up_nobody() {
     for capacity in CAPACITIES {
-        let (tx, rx) = chan::buffered(capacity);
+        let (tx, rx) = channel(capacity);
         gambol::block_on(async {
             let mut lies: FuturesUnordered<_> = (0..4).map(|_| rx.recv()).collect();
             assert!(lies.next().now_or_never().is_none());
@@ -660,7 +665,7 @@ fn who_waits_says_for_what() {
 fn values_that_stay_on_their_thread_travel_on_it() {
     gambol::block_on(async {
         for capacity in CAPACITIES {
-            let (tx, rx) = chan::buffered(capacity);
+            let (tx, rx) = channel(capacity);
             let (done, wait) = chan::oneshot();
             let waits = gambol::spawn_local(async move { wait.await.map(|last: Rc<u32>| *last) });
             let sends = gambol::spawn_local(async move {

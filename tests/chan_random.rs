@@ -193,11 +193,16 @@ fn settle(tasks: &mut Vec<Task>, rx: &[Receiver<u64>; 2], capacities: [usize; 2]
     }
 }
 
+/// `usize::MAX` is without a limit.
+fn channel(capacity: usize) -> (Sender<u64>, Receiver<u64>) {
+    if capacity == usize::MAX { chan::unbounded() } else { chan::buffered(capacity) }
+}
+
 fn round(seed: u64, steps: usize) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let capacities = [random.usize(0..4), random.usize(0..3)];
-    let (tx_a, rx_a) = chan::buffered(capacities[0]);
-    let (tx_b, rx_b) = chan::buffered(capacities[1]);
+    let capacities = [[0, 1, 2, 3, usize::MAX], [0, 1, 2, usize::MAX, usize::MAX]].map(|all| all[random.usize(0..5)]);
+    let (tx_a, rx_a) = channel(capacities[0]);
+    let (tx_b, rx_b) = channel(capacities[1]);
     let (tx, rx) = ([tx_a, tx_b], [rx_a, rx_b]);
     let book = Book::default();
     let mut tasks: Vec<Task> = Vec::new();
@@ -241,7 +246,7 @@ fn round(seed: u64, steps: usize) {
             98 if step * 10 > steps * 9 && random.u32(0..4) == 0 => drop(tx[at].close()),
             _ => {}
         }
-        let most = capacities[at] + 32;
+        let most = capacities[at].saturating_add(32);
         assert!(rx[at].len() <= most, "{what}: {} in a channel of capacity {}", rx[at].len(), capacities[at]);
     }
     settle(&mut tasks, &rx, capacities, &what);

@@ -32,6 +32,11 @@ use std::{
     time::Duration,
 };
 
+/// `usize::MAX` is without a limit.
+fn channel<T>(capacity: usize) -> (chan::Sender<T>, chan::Receiver<T>) {
+    if capacity == usize::MAX { chan::unbounded() } else { chan::buffered(capacity) }
+}
+
 const CAPACITIES: [usize; 6] = [0, 0, 1, 3, 128, usize::MAX];
 const ACTORS: usize = 6;
 /// Selects of an actor in a round.
@@ -310,7 +315,7 @@ fn round(under: &Under<'_>, random: &mut Rng) {
         .map(|_| {
             let (tx, rx) = match CAPACITIES[random.usize(..CAPACITIES.len())] {
                 usize::MAX => chan::unbounded(),
-                capacity => chan::buffered(capacity),
+                capacity => channel(capacity),
             };
             Channel(tx, rx)
         })

@@ -70,7 +70,7 @@ impl<T> Arm for ReceiveArm<'_, T> {
         if ends::on() {
             ends::used(channel, Side::Receivers);
         }
-        if !channel.word().may(word::RECEIVABLE) {
+        if !channel.may_receive() {
             return Look::Waits;
         }
         if how == How::Peek {
@@ -86,7 +86,7 @@ impl<T> Arm for ReceiveArm<'_, T> {
     unsafe fn try_held(self: Pin<&mut Self>, _: How, owed: &mut Owed) -> Option<Option<T>> {
         let ReceiveArm { channel, place } = self.get_mut();
         // SAFETY: the caller holds the lock, and nothing else of the state is used here.
-        let received = unsafe { channel.held() }.receive(place, owed);
+        let received = unsafe { channel.held() }.receive(channel.front(), place, owed);
         // An arm brings no waker, so nothing is left to drop.
         received.map(|(value, _)| value)
     }

@@ -24,8 +24,9 @@ pub(crate) struct Line<V> {
     first: u32,
     last: u32,
     /// Those that were called and are in line again, by ticket. Who has gone away meanwhile is still in here, until its turn; since
-    /// nobody gets in without having been called, which takes one out, there are never more than waited at a time.
-    again: BinaryHeap<Reverse<(u64, u32)>>,
+    /// nobody gets in without having been called, which takes one out, there are never more than waited at a time. None: there were none since the last
+    /// crowd; most channels never have any.
+    again: Option<Box<Again>>,
     /// How many of these are in line.
     again_in_line: u32,
     /// Slots that are not vacant.
@@ -34,6 +35,9 @@ pub(crate) struct Line<V> {
     called: u32,
     tickets: u64,
 }
+
+/// By ticket, the first to come first: a ticket and a slot.
+type Again = BinaryHeap<Reverse<(u64, u32)>>;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -149,7 +153,7 @@ impl<V> Line<V> {
             vacant: NONE,
             first: NONE,
             last: NONE,
-            again: BinaryHeap::new(),
+            again: None,
             again_in_line: 0,
             taken: 0,
             called: 0,
@@ -265,7 +269,9 @@ impl<V> Line<V> {
         self.vacant = at;
         self.taken -= 1;
         if self.taken == 0 {
-            self.again.clear();
+            if let Some(again) = &mut self.again {
+                again.clear();
+            }
             if self.slots.len() > KEPT {
                 self.shrink();
             }
@@ -276,7 +282,7 @@ impl<V> Line<V> {
     fn shrink(&mut self) {
         self.slots.clear();
         self.slots.shrink_to(KEPT);
-        self.again.shrink_to(KEPT);
+        self.again = None;
         self.vacant = NONE;
     }
 
@@ -321,7 +327,7 @@ impl Line<()> {
         }
         for at in own {
             let ticket = self.at(at).ticket;
-            self.again.push(Reverse((ticket, at)));
+            self.again.get_or_insert_default().push(Reverse((ticket, at)));
         }
         let mut at = self.first;
         while called.is_none() && at != NONE {
@@ -352,7 +358,7 @@ impl Line<()> {
     /// The first of those that are in line again, of which there is one. It leaves the heap.
     #[cold]
     fn first_again(&mut self) -> u32 {
-        while let Some(Reverse((ticket, at))) = self.again.pop() {
+        while let Some(Reverse((ticket, at))) = self.again.as_mut().and_then(|again| again.pop()) {
             // Its slot may be vacant, or somebody else's; or its own, and it is called since it came the second time.
             let slot = &self.slots[at as usize];
             if slot.ticket == ticket && slot.before == AGAIN && matches!(slot.stage, Stage::InLine(..)) {
@@ -407,7 +413,7 @@ impl Line<()> {
         debug_assert!(matches!(slot.stage, Stage::Called(_)), "only who was called comes again");
         (slot.before, slot.behind, slot.stage) = (AGAIN, NONE, Stage::InLine(waiter, ()));
         let ticket = slot.ticket;
-        self.again.push(Reverse((ticket, at)));
+        self.again.get_or_insert_default().push(Reverse((ticket, at)));
         self.again_in_line += 1;
         self.called -= 1;
     }

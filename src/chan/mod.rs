@@ -43,8 +43,9 @@
 // Begin here: what the handles share, and why nothing is lost; every step that is made under a channel's lock.
 mod shared;
 mod state;
-// What it is made of: the lock, the values, those who wait, selects among them.
+// What it is made of: the lock, the values, the first of them where there is no limit, those who wait, selects among them.
 mod claim;
+mod front;
 mod line;
 mod queue;
 mod word;

@@ -36,6 +36,13 @@
 //! | `call_first` calls those who came again last | `one_who_is_overtaken_keeps_its_place` |
 //! | one who came again and goes stays counted | `one_who_is_overtaken_keeps_its_place`, `who_waits_behind_one_that_does_not_come_is_called_at_last` |
 //! | `look_after` calls nobody | `who_waits_behind_one_that_does_not_come_is_called_at_last` |
+//! | `take_unbounded` takes from the queue before it looks at the front | `the_first_values_of_an_unbounded_channel_are_the_first_to_go`, `who_gets_in_line_has_looked_at_the_first_values`, and others |
+//! | `is_simple` does not look at the front | `the_first_values_of_an_unbounded_channel_are_the_first_to_go` |
+//! | `wait_to_receive` does not look at the front | `who_gets_in_line_has_looked_at_the_first_values` |
+//! | `may_receive` does not look at the front, or has no fence; `len` counts without the lock | `who_does_not_wait_is_not_misled_by_values_that_move`, and the first of these but for `len` |
+//! | `has_something` does not look at the front | `a_call_passes_on_when_its_value_stands_in_front` |
+//! | `Front::with` does not lock | `the_first_values_of_an_unbounded_channel_are_the_first_to_go`, and others |
+//! | `close_and_empty` does not empty the front | `nothing_stays_in_front_without_a_receiver` |
 //! | the drop of a `Sender` reads the count and writes it in two steps | `the_last_of_two_senders_closes_after_its_value`, `an_upgrade_keeps_the_channel_open_or_fails` |
 //! | `upgrade` counts up from zero, or in two steps | `an_upgrade_keeps_the_channel_open_or_fails` |
 //! | oneshot: `send`, or the sender's drop, wakes nobody | `a_single_value_is_received`; `a_single_receiver_learns_that_nothing_will_come` |
@@ -638,6 +645,130 @@ fn a_receiver_that_was_called_takes_its_room_along() {
             assert_eq!(received, [1, 2, 3]);
         });
     }
+}
+
+// Without a limit: the first values stand apart.
+
+/// Hunts: a receiver looks for the first values, finds none there, and another one brings some from the queue before the first has
+/// locked that: it takes a later one before them.
+#[test]
+fn the_first_values_of_an_unbounded_channel_are_the_first_to_go() {
+    for behind in [2, 3] {
+        check(move |swapped| {
+            let alive = Alive::default();
+            let (tx, rx) = unbounded();
+            for n in 1..=behind {
+                assert!(tx.try_send(alive.value(n)).is_ok());
+            }
+            let mut receives = Task::new(receive(rx.clone()));
+            let (takes, sends, last) = (rx.clone(), tx.clone(), alive.value(behind + 1));
+            let (receives, taken) = race(
+                swapped,
+                move || {
+                    receives.poll();
+                    receives
+                },
+                move || {
+                    // It brings what is behind its value to the front.
+                    let taken = number(&takes.try_recv().ok());
+                    assert!(sends.try_send(last).is_ok());
+                    taken
+                },
+            );
+            let received = number(receives.output.as_ref().expect("there were two for two"));
+            assert!(matches!((received, taken), (Some(1), Some(2)) | (Some(2), Some(1))), "{received:?} {taken:?}");
+            assert_eq!(rx.len(), behind - 1);
+            for n in 3..=behind + 1 {
+                assert_eq!(number(&rx.try_recv().ok()), Some(n));
+            }
+            assert_eq!(rx.len(), 0);
+        });
+    }
+}
+
+/// Hunts: a receiver finds nothing, and gets in line beside a value that was sent and moved to the front meanwhile.
+#[test]
+fn who_gets_in_line_has_looked_at_the_first_values() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        let mut receives = Task::new(receive(rx.clone()));
+        let values = [1, 2].map(|n| alive.value(n));
+        let (takes, sends) = (rx.clone(), tx.clone());
+        let (mut receives, taken) = race(
+            swapped,
+            move || {
+                receives.poll();
+                receives
+            },
+            move || {
+                values.into_iter().for_each(|value| assert!(sends.try_send(value).is_ok()));
+                number(&takes.try_recv().ok())
+            },
+        );
+        // `tx` stays, so that nobody is woken by the end.
+        settle(&mut [&mut receives]);
+        let received = number(&receives.output.unwrap());
+        assert!(matches!((received, taken), (Some(1), Some(2)) | (Some(2), Some(1))), "{received:?} {taken:?}");
+        drop(tx);
+    });
+}
+
+/// Hunts: those who do not wait are told that nothing is there while values move.
+#[test]
+fn who_does_not_wait_is_not_misled_by_values_that_move() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        for n in 1..=3 {
+            assert!(tx.try_send(alive.value(n)).is_ok());
+        }
+        let (takes, looks) = (rx.clone(), rx.clone());
+        let (taken, (len, found)) = race(
+            swapped,
+            move || number(&takes.try_recv().ok()),
+            move || (looks.len(), number(&looks.try_recv().ok())),
+        );
+        assert!((2..=3).contains(&len), "{len}");
+        assert!(matches!((taken, found), (Some(1), Some(2)) | (Some(2), Some(1))), "{taken:?} {found:?}");
+        assert_eq!((rx.len(), number(&rx.try_recv().ok())), (1, Some(3)));
+        drop(tx);
+    });
+}
+
+/// Hunts: those who were called go away while another one brings a value to the front, and nobody is called for that.
+#[test]
+fn a_call_passes_on_when_its_value_stands_in_front() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        let goes = [(); 2].map(|()| Task::polled(receive(rx.clone())));
+        let mut stays = Task::polled(receive(rx.clone()));
+        for n in 1..=2 {
+            assert!(tx.try_send(alive.value(n)).is_ok());
+        }
+        let takes = rx.clone();
+        let ((), taken) = race(swapped, move || drop(goes), move || number(&takes.try_recv().ok()));
+        assert_eq!(taken, Some(1));
+        settle(&mut [&mut stays]);
+        assert_eq!(number(&stays.output.unwrap()), Some(2));
+        drop(tx);
+    });
+}
+
+/// Hunts: what stands in front when the last receiver goes stays there.
+#[test]
+fn nothing_stays_in_front_without_a_receiver() {
+    check(|swapped| {
+        let alive = Alive::default();
+        let (tx, rx) = unbounded();
+        for n in 1..=3 {
+            assert!(tx.try_send(alive.value(n)).is_ok());
+        }
+        let takes = rx.clone();
+        let (taken, ()) = race(swapped, move || number(&takes.try_recv().ok()), move || drop(rx));
+        assert_eq!((taken, alive.count(), tx.len()), (Some(1), 0, 0));
+    });
 }
 
 // Ends.

@@ -1,4 +1,4 @@
-//! The values in a channel: first in, first out, in chunks.
+//! The values in a channel: first in, first out, in chunks. Where there is no limit the first chunk stands apart (`front.rs`).
 //!
 //! Up to [`CHUNK`] bytes they stand in one ring that grows as it must; so a channel that was never full takes no more than
 //! it needed. Beyond that further chunks follow, so that a long queue is never moved as a whole while the channel is
@@ -7,17 +7,18 @@
 use std::{collections::VecDeque, mem};
 
 /// Bytes of values in a chunk, of which it holds 32 at least.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 8 * 1024;
 
 /// See the head of this file.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Queue<T> {
-    front: VecDeque<T>,
-    /// How many values stand in `rest`.
-    behind: usize,
-    /// What comes behind `front`, and is empty if that is. None of these is empty.
-    rest: VecDeque<VecDeque<T>>,
+    /// Where values come in; and go out, if nothing stands in `full`.
+    last: VecDeque<T>,
+    /// How many values stand in `full`.
+    before: usize,
+    /// What comes before `last`, the oldest first. None of these is empty.
+    full: VecDeque<VecDeque<T>>,
 }
 
 impl<T> Queue<T> {
@@ -28,54 +29,62 @@ impl<T> Queue<T> {
     };
 
     pub(super) fn new() -> Queue<T> {
-        Queue { front: VecDeque::new(), rest: VecDeque::new(), behind: 0 }
+        Queue { last: VecDeque::new(), before: 0, full: VecDeque::new() }
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.front.len() + self.behind
+        self.before + self.last.len()
     }
 
     #[inline]
     pub(super) fn push(&mut self, value: T) {
-        if self.behind == 0 && self.front.len() < Self::VALUES {
-            self.front.push_back(value);
-        } else {
-            self.push_rest(value);
+        if self.last.len() >= Self::VALUES {
+            self.begin_chunk();
         }
+        self.last.push_back(value);
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
-        let value = self.front.pop_front()?;
-        if self.behind != 0 && self.front.is_empty() {
-            self.advance();
-        }
-        Some(value)
+        if self.before != 0 { self.pop_full() } else { self.last.pop_front() }
     }
 
-    #[cold]
-    fn push_rest(&mut self, value: T) {
-        self.behind += 1;
-        match self.rest.back_mut() {
-            Some(last) if last.len() < Self::VALUES => last.push_back(value),
-            _ => {
-                let mut chunk = VecDeque::with_capacity(Self::VALUES);
-                chunk.push_back(value);
-                self.rest.push_back(chunk);
+    /// Takes the first chunk out, which may be empty, in exchange for the memory of one that is empty.
+    pub(super) fn take_chunk(&mut self, empty: &mut VecDeque<T>) {
+        debug_assert!(empty.is_empty(), "what is in it would change places with what came later");
+        match self.full.pop_front() {
+            None => mem::swap(&mut self.last, empty),
+            Some(first) => {
+                self.before -= first.len();
+                *empty = first;
+                self.forget_peak();
             }
         }
     }
 
     #[cold]
-    fn advance(&mut self) {
-        if let Some(next) = self.rest.pop_front() {
-            self.behind -= next.len();
-            self.front = next;
+    fn begin_chunk(&mut self) {
+        self.before += self.last.len();
+        self.full.push_back(mem::replace(&mut self.last, VecDeque::with_capacity(Self::VALUES)));
+    }
+
+    #[inline(never)]
+    fn pop_full(&mut self) -> Option<T> {
+        let first = self.full.front_mut()?;
+        let value = first.pop_front();
+        self.before -= 1;
+        if first.is_empty() {
+            self.full.pop_front();
+            self.forget_peak();
         }
-        if self.rest.is_empty() {
-            // The list itself was long after a peak.
-            drop(mem::take(&mut self.rest));
+        value
+    }
+
+    /// The list of chunks itself was long after a peak.
+    fn forget_peak(&mut self) {
+        if self.full.is_empty() {
+            drop(mem::take(&mut self.full));
         }
     }
 }
@@ -103,8 +112,27 @@ mod tests {
             while let Some(value) = plain.pop_front() {
                 assert_eq!(queue.pop(), Some(value));
             }
-            assert_eq!((queue.pop(), queue.len(), queue.rest.capacity()), (None, 0, 0));
-            assert!(queue.front.capacity() <= 2 * Queue::<[u64; 4]>::VALUES);
+            assert_eq!((queue.pop(), queue.len(), queue.full.capacity()), (None, 0, 0));
+            assert!(queue.last.capacity() <= 2 * Queue::<[u64; 4]>::VALUES);
+        }
+    }
+
+    #[test]
+    fn chunks_are_taken_in_the_order_of_their_values() {
+        let mut queue = Queue::new();
+        let mut chunk = VecDeque::new();
+        let mut next = 0_u64;
+        for wave in [1, 10, 100_000, 3, 5_000] {
+            (0..wave).for_each(|n| queue.push([next + n; 4]));
+            while queue.len() > 0 {
+                queue.take_chunk(&mut chunk);
+                assert!((1..=Queue::<[u64; 4]>::VALUES).contains(&chunk.len()));
+                while let Some(value) = chunk.pop_front() {
+                    assert_eq!(value, [next; 4]);
+                    next += 1;
+                }
+            }
+            assert_eq!((queue.before, queue.full.capacity()), (0, 0));
         }
     }
 

@@ -43,18 +43,20 @@
 //!
 //! # Costs
 //!
-//! A message through a channel with room and without waiting: two read-modify-writes (a lock each), both on one line. With
-//! a wait on one side: one lock more to enrol, a clone of the waker, and the wake. No allocation once the channel has had its size.
+//! A message through a channel with room and without waiting: two read-modify-writes (a lock each), both on one line. Without a limit
+//! they are on different lines, while values are waiting, and two more for each chunk that goes from the one to the other (`front.rs`).
+//! With a wait on one side: one lock more to enrol, a clone of the waker, and the wake. No allocation once the channel has had its size.
 
 use super::{
     attached::Attached,
     ends,
     error::{TryRecvError, TrySendError},
+    front::Front,
     line::{Found, Left, Line, Place, Waiter},
     patience::{Patience, Patient},
     queue::Queue,
     state::{Owed, State},
-    sync::AtomicUsize,
+    sync::{AtomicUsize, Ordering, fence},
     word::{self, Word},
 };
 use gambol_executor::{discard, wake};
@@ -81,6 +83,8 @@ pub(crate) struct Shared<T> {
     pub(super) receivers: AtomicUsize,
     /// Made when it is first needed.
     patience: OnceLock<Arc<Patience>>,
+    /// The first values, if there is no limit. Last, so that receivers find it on another line than senders find the rest.
+    front: Front<T>,
 }
 
 // SAFETY: the state is reached under the lock only, so by one thread at a time; with it go the values, which are Send.
@@ -154,6 +158,7 @@ impl<T> Shared<T> {
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
             patience: OnceLock::new(),
+            front: Front::new(),
         }
     }
 
@@ -194,7 +199,46 @@ impl<T> Shared<T> {
         (self.capacity != usize::MAX).then_some(self.capacity)
     }
 
+    /// Whether there is no limit, and so a `front`.
+    #[inline]
+    fn is_unbounded(&self) -> bool {
+        self.capacity == usize::MAX
+    }
+
+    /// The first values, for who has the lock and the `State`.
+    #[inline]
+    pub(super) fn front(&self) -> &Front<T> {
+        &self.front
+    }
+
+    /// Whether there is something to receive, or may be in a moment.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        if self.word.may(word::RECEIVABLE) {
+            return true;
+        }
+        // Acquire, with the Release of the lock's release: whoever has moved the values away from there has brought them here, which
+        // is seen.
+        self.is_unbounded() && {
+            fence(Ordering::Acquire);
+            self.front.may()
+        }
+    }
+
+    /// Whether the first value stands in the queue, no sender is in line and no values are to be moved: then to receive is
+    /// `take_first`. For who has the lock, and has found these bits.
+    #[inline]
+    fn is_simple(&self, bits: usize) -> bool {
+        bits & word::OFFERED == 0
+            && bits >= word::ONE
+            && (!self.is_unbounded() || (bits < 2 * word::ONE && !self.front.may()))
+    }
+
     pub(crate) fn len(&self) -> usize {
+        if self.is_unbounded() {
+            let state = self.lock();
+            return state.queue.len() + self.front.len();
+        }
         match self.word.peek() {
             Some(bits) => bits >> word::LEN,
             None => self.lock().queue.len(),
@@ -211,6 +255,9 @@ impl<T> Shared<T> {
     /// Receives, or gets in line at `place`. Ready(None): closed and empty.
     #[inline]
     pub(crate) fn poll_receive(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
+        if self.is_unbounded() {
+            return self.poll_receive_unbounded(place, cx);
+        }
         if !self.word.may(word::RECEIVABLE) {
             return self.wait_to_receive(place, cx);
         }
@@ -218,6 +265,26 @@ impl<T> Shared<T> {
         // SAFETY: we have just taken the lock, and the guard releases it.
         let state = unsafe { self.locked() };
         if place.is_none() && bits & word::OFFERED == 0 && bits >= word::ONE {
+            return Poll::Ready(Self::take_first(state, bits));
+        }
+        self.poll_receive_behind(state, bits, place, cx)
+    }
+
+    /// As above, where there is no limit.
+    #[inline(never)]
+    fn poll_receive_unbounded(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<Option<T>> {
+        if place.is_none()
+            && let Some(value) = self.front.take()
+        {
+            return Poll::Ready(Some(value));
+        }
+        if !self.may_receive() {
+            return self.wait_to_receive(place, cx);
+        }
+        let bits = self.word.acquire();
+        // SAFETY: we have just taken the lock, and the guard releases it.
+        let state = unsafe { self.locked() };
+        if place.is_none() && self.is_simple(bits) {
             return Poll::Ready(Self::take_first(state, bits));
         }
         self.poll_receive_behind(state, bits, place, cx)
@@ -232,11 +299,11 @@ impl<T> Shared<T> {
         place: &mut Option<Place>,
         cx: &Context<'_>,
     ) -> Poll<Option<T>> {
-        if state.has_come(place, bits) {
+        if self.is_simple(bits) && state.has_come(place) {
             return Poll::Ready(Self::take_first(state, bits));
         }
         let called = place.as_ref().is_none_or(|place| state.receivers.is_called(place));
-        if called && bits & word::OFFERED != 0 && bits < word::ONE {
+        if called && bits & word::OFFERED != 0 && bits < word::ONE && !self.is_unbounded() {
             return self.poll_receive_offered(state, bits, place, cx);
         }
         self.poll_receive_slow(state, None, place, cx)
@@ -246,7 +313,7 @@ impl<T> Shared<T> {
     #[inline(always)]
     fn take_first(mut state: Locked<'_, T>, bits: usize) -> Option<T> {
         let value = state.queue.pop();
-        state.taken = true;
+        state.note_taken();
         // A value less, and maybe room; and something left, or the end.
         let rest = bits - word::ONE;
         let something = if rest >= word::ONE { word::RECEIVABLE } else { (rest & word::CLOSED) >> 2 };
@@ -261,7 +328,7 @@ impl<T> Shared<T> {
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let state = unsafe { self.locked() };
-        if place.is_none() && bits & word::OFFERED == 0 && bits >= word::ONE {
+        if place.is_none() && self.is_simple(bits) {
             return Some(Self::take_first(state, bits));
         }
         self.receive_as_arm_behind(state, bits, place)
@@ -274,11 +341,11 @@ impl<T> Shared<T> {
         bits: usize,
         place: &mut Option<Place>,
     ) -> Option<Option<T>> {
-        if state.has_come(place, bits) {
+        if self.is_simple(bits) && state.has_come(place) {
             return Some(Self::take_first(state, bits));
         }
         let mut owed = Owed::default();
-        let received = state.receive(place, &mut owed);
+        let received = state.receive(&self.front, place, &mut owed);
         drop(state);
         owed.settle(self);
         // An arm brings no waker, so nothing is left to drop.
@@ -292,7 +359,7 @@ impl<T> Shared<T> {
         let bits = self.word.acquire();
         // SAFETY: we have just taken the lock, and the guard releases it.
         let mut state = unsafe { self.locked() };
-        if place.is_some() || bits & word::RECEIVABLE != 0 {
+        if place.is_some() || bits & word::RECEIVABLE != 0 || (self.is_unbounded() && self.front.may()) {
             return self.poll_receive_slow(state, Some(waker), place, cx);
         }
         *place = Some(state.receivers.push(Waiter::Task(waker), ()));
@@ -312,7 +379,7 @@ impl<T> Shared<T> {
         let Some((value, waker)) = state.senders.claim_first() else {
             return self.poll_receive_slow(state, None, place, cx);
         };
-        state.taken = true;
+        state.note_taken();
         if let Some(place) = place.take() {
             state.receivers.forget(place);
         }
@@ -336,7 +403,7 @@ impl<T> Shared<T> {
     ) -> Poll<Option<T>> {
         loop {
             let mut owed = Owed::default();
-            if let Some((value, left)) = state.receive(place, &mut owed) {
+            if let Some((value, left)) = state.receive(&self.front, place, &mut owed) {
                 drop(state);
                 owed.settle(self);
                 // The value is not to go with a waker whose drop panics.
@@ -357,12 +424,17 @@ impl<T> Shared<T> {
 
     /// Receives without waiting.
     pub(crate) fn try_receive(&self) -> Result<T, TryRecvError> {
-        if !self.word.may(word::RECEIVABLE) {
+        if self.is_unbounded()
+            && let Some(value) = self.front.take()
+        {
+            return Ok(value);
+        }
+        if !self.may_receive() {
             return Err(TryRecvError::Empty);
         }
         let mut owed = Owed::default();
         let mut state = self.lock();
-        let value = state.take(&mut None, &mut owed);
+        let value = state.take(&self.front, &mut None, &mut owed);
         let error = if state.closed { TryRecvError::Closed } else { TryRecvError::Empty };
         drop(state);
         owed.settle(self);
@@ -373,7 +445,7 @@ impl<T> Shared<T> {
     pub(crate) fn leave_receivers(&self, place: Place) {
         let mut owed = Owed::default();
         let mut state = self.lock();
-        let left = state.leave_receivers(place, &mut owed);
+        let left = state.leave_receivers(&self.front, place, &mut owed);
         drop(state);
         owed.settle(self);
         drop(left);
@@ -582,9 +654,11 @@ impl<T> Shared<T> {
         self.close();
         let mut state = self.lock();
         let queue = mem::replace(&mut state.queue, Queue::new());
+        let first = self.front.empty();
         let attached = state.attached.take();
         drop(state);
         drop(attached);
+        drop(first);
         drop(queue);
     }
 
@@ -613,14 +687,18 @@ impl<T> Shared<T> {
     /// The handles' Debug: what can be seen without waiting for the lock.
     pub(crate) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct(name);
-        if let Some(bits) = self.word.peek() {
-            shown.field("len", &(bits >> word::LEN)).field("closed", &(bits & word::CLOSED != 0));
+        if let (Some(bits), Some(first)) = (self.word.peek(), self.front.peek()) {
+            shown.field("len", &((bits >> word::LEN) + first)).field("closed", &(bits & word::CLOSED != 0));
         }
         shown.field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 
     #[cold]
     pub(crate) fn have_patience(&self) {
+        if self.is_unbounded() {
+            // From now on. One that is taken just now and forgotten by this costs a call too many.
+            self.front.was_taken();
+        }
         // SAFETY: a channel stands in an Arc, where it stays, and its drop calls `end`.
         Patience::start(self.patience.get_or_init(|| unsafe { Patience::new(self) }));
     }
@@ -652,8 +730,9 @@ impl<T> Patient for Shared<T> {
     fn look_after(&self, wakers: &mut Vec<Waker>) -> bool {
         let mut state = self.lock();
         let state = &mut *state;
-        state.patience = !state.receivers.is_empty() && state.has_something();
-        if state.patience && !state.taken {
+        state.patience = !state.receivers.is_empty() && state.has_something(&self.front);
+        let taken = state.taken | (self.is_unbounded() && self.front.was_taken());
+        if state.patience && !taken {
             state.receivers.call_all(wakers);
             state.patience = false;
         }

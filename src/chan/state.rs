@@ -5,6 +5,7 @@
 use super::{
     attached::Attached,
     claim::Claim,
+    front::Front,
     line::{Left, Line, Place, Waiter},
     queue::Queue,
     shared::Shared,
@@ -75,12 +76,10 @@ impl Owed {
 }
 
 impl<T> State<T> {
-    /// Whether a receiver that was called finds the usual case: a value, and no sender in line. Then it has left its place.
+    /// Whether the receiver was called, and comes for a value that is there. Then it has left its place.
     #[inline]
-    pub(super) fn has_come(&mut self, place: &mut Option<Place>, bits: usize) -> bool {
-        let comes = bits & word::OFFERED == 0
-            && bits >= word::ONE
-            && place.as_ref().is_some_and(|place| self.receivers.is_called(place));
+    pub(super) fn has_come(&mut self, place: &mut Option<Place>) -> bool {
+        let comes = place.as_ref().is_some_and(|place| self.receivers.is_called(place));
         if comes && let Some(place) = place.take() {
             self.receivers.forget(place);
         }
@@ -88,8 +87,14 @@ impl<T> State<T> {
     }
 
     /// Step 1 of receiving. Who takes a value leaves the line; what is left of its place is to be dropped after the release.
-    pub(crate) fn take(&mut self, place: &mut Option<Place>, owed: &mut Owed) -> Option<(T, Option<Left<()>>)> {
-        let (value, made_room) = match self.queue.pop() {
+    pub(crate) fn take(
+        &mut self,
+        front: &Front<T>,
+        place: &mut Option<Place>,
+        owed: &mut Owed,
+    ) -> Option<(T, Option<Left<()>>)> {
+        let first = if self.capacity == usize::MAX { self.take_unbounded(front) } else { self.queue.pop() };
+        let (value, made_room) = match first {
             Some(value) => (value, true),
             None if self.senders.is_empty() => return None,
             None => {
@@ -98,7 +103,7 @@ impl<T> State<T> {
                 (value, false)
             }
         };
-        self.taken = true;
+        self.note_taken();
         // First: who was called has come, and its own room is no room for others.
         let left = place.take().map(|place| self.receivers.remove(place));
         if made_room && !self.senders.is_empty() {
@@ -107,13 +112,34 @@ impl<T> State<T> {
         Some((value, left))
     }
 
-    /// As above; or learns that the channel is closed and empty, and leaves the line as well.
+    /// The first value where there is no limit (`front.rs`).
+    fn take_unbounded(&mut self, front: &Front<T>) -> Option<T> {
+        if let Some(value) = front.take() {
+            return Some(value);
+        }
+        let value = self.queue.pop()?;
+        if self.queue.len() > 0 {
+            front.fill(&mut self.queue);
+        }
+        Some(value)
+    }
+
+    /// A value is taken. Written only if that is news: senders read what stands on the same line.
+    #[inline]
+    pub(super) fn note_taken(&mut self) {
+        if !self.taken {
+            self.taken = true;
+        }
+    }
+
+    /// As `take`; or learns that the channel is closed and empty, and leaves the line as well.
     pub(crate) fn receive(
         &mut self,
+        front: &Front<T>,
         place: &mut Option<Place>,
         owed: &mut Owed,
     ) -> Option<(Option<T>, Option<Left<()>>)> {
-        match self.take(place, owed) {
+        match self.take(front, place, owed) {
             Some((value, left)) => Some((Some(value), left)),
             None if self.closed => Some((None, place.take().map(|place| self.receivers.remove(place)))),
             None => None,
@@ -215,16 +241,16 @@ impl<T> State<T> {
     }
 
     /// A receiver goes away, with whatever it did.
-    pub(crate) fn leave_receivers(&mut self, place: Place, owed: &mut Owed) -> Left<()> {
+    pub(crate) fn leave_receivers(&mut self, front: &Front<T>, place: Place, owed: &mut Owed) -> Left<()> {
         let left = self.receivers.remove(place);
-        if matches!(left, Left::Called(_)) && self.has_something() {
+        if matches!(left, Left::Called(_)) && self.has_something(front) {
             self.call_receiver(owed);
         }
         left
     }
 
-    pub(super) fn has_something(&self) -> bool {
-        self.queue.len() > 0 || !self.senders.is_empty()
+    pub(super) fn has_something(&self, front: &Front<T>) -> bool {
+        self.queue.len() > 0 || !self.senders.is_empty() || front.may()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -3,10 +3,10 @@
 //! Re-exports, and std's cell behind the model checker's interface; no logic.
 
 #[cfg(not(gambol_loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 #[cfg(gambol_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 #[cfg(gambol_loom)]
 pub(crate) use loom::cell::UnsafeCell;

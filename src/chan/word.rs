@@ -3,12 +3,12 @@
 //! | bit | name | meaning, in the moment of the last release |
 //! | --- | --- | --- |
 //! | 0 | LOCKED | somebody holds the lock; the other bits say nothing |
-//! | 1 | RECEIVABLE | a value, a sender who waits, or the end: to receive may not have to wait |
+//! | 1 | RECEIVABLE | a value in the queue, a sender who waits, or the end: to receive may not have to wait |
 //! | 2 | SENDABLE | room, or the end: to send does not have to wait |
 //! | 3 | CLOSED | the channel was closed |
 //! | 4 | AWAITED | a receiver waits that has not been called |
 //! | 5 | OFFERED | a sender waits |
-//! | 6.. | | how many values are in the channel |
+//! | 6.. | | how many values are in the queue; without a limit there may be more before it (`front.rs`) |
 //!
 //! How it is locked is in `executor/src/lock.rs`: an operation is one read-modify-write and one plain store on one line, and whoever has
 //! locked has in the old bits what it needs to know for the usual case.
