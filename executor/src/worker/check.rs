@@ -332,7 +332,8 @@ impl Local {
         }
         self.wake_batch(ready, 0..fired);
         if polls {
-            self.clock.polled(turn, self.worker.ring.len());
+            // Where they pass those who yield, what it has woken is not behind these, and it is no batch that is in work.
+            self.clock.polled(turn, if yielding { 0 } else { self.worker.ring.len() });
         }
         self.take_injected()
     }
