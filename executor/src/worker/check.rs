@@ -19,7 +19,8 @@
 //! pushed as are in it) takes more than 100 µs, what poller and timers wake goes to the injector as well, the poller is looked at
 //! every 100 µs, and what is spawned, or joins what has ended, goes to the slot. (Beside 16 tasks that yield every 36 µs, at one worker, a
 //! round trip over TCP took 1,570 µs and takes 265, a spawn with its join 1,300 and 9. tokio, where who yields goes behind a look at the
-//! poller, takes 1,150 and 8.)
+//! poller, takes 1,150 and 8.) It takes nobody's place there, and where others have nothing to do, what is spawned goes to the ring: a
+//! long one would hold up who waits behind it, and nobody is woken for a slot.
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
@@ -279,8 +280,9 @@ impl Local {
 
     /// Decides whether others are wanted, tells thieves, and wakes one.
     fn weigh(&self, turn: u32, elapsed: u64, turns: u64, rescheduled: u32) {
-        // One of them is ours in a moment.
-        let waiting = (self.worker.ring.len() as u64).saturating_sub(1);
+        // One of them is ours in a moment, unless that is what was spawned beside those who yield.
+        let next = self.passes.get() && !self.worker.slot.is_empty();
+        let waiting = (self.worker.ring.len() as u64).saturating_sub(u64::from(!next));
         let value = waiting * self.clock.mean.get();
         let crowd =
             if waiting > 0 && 2 * u64::from(rescheduled) >= turns { self.clock.crowd.get() + elapsed } else { 0 };

@@ -388,6 +388,11 @@ impl Local {
         if self.passes.get() {
             return self.push_passing(item);
         }
+        self.push_fresh(item);
+    }
+
+    #[inline]
+    fn push_fresh(&self, item: Item) {
         self.push_back(item);
         if self.worker.diverts() {
             return self.divert();
@@ -397,19 +402,17 @@ impl Local {
         }
     }
 
-    /// A fresh task that does not queue behind what is in the ring.
+    /// A fresh task that does not queue behind what is in the ring: it is next. Not so if another one is, be it the first of several that
+    /// are spawned; and not while others have nothing to do: they take it from the ring, where it is weighed.
     #[cold]
     fn push_passing(&self, item: Item) {
         if self.crowded.get() {
             return self.core().inject(item);
         }
-        // SAFETY: there is one `Local` per worker, and we are on its thread.
-        if let Some(displaced) = unsafe { self.worker.slot.put(item) } {
-            self.push_back(displaced);
+        if !self.worker.slot.is_empty() || self.core().idle.counts() != (0, 0) {
+            return self.push_fresh(item);
         }
-        if self.worker.diverts() {
-            self.divert();
-        }
+        self.push_woken(item);
     }
 
     /// A task, behind all others.
@@ -450,7 +453,8 @@ impl Local {
     /// it was before, it waited at half of a thousand joins; spawn and join took 78 ns of CPU time each, and take 62.)
     #[inline(never)]
     pub(crate) fn push_joiner(&self, item: Item) {
-        if self.batch.get() || self.passes.get() || (self.worker.ring.len() == 0 && self.worker.slot.is_empty()) {
+        let passes = self.passes.get() || self.worker.ring.len() == 0;
+        if self.batch.get() || (passes && self.worker.slot.is_empty()) {
             return self.push_woken(item);
         }
         self.push_back(item);
