@@ -392,6 +392,41 @@ fn a_spawned_task_and_its_joiner_pass_those_who_yield() {
     });
 }
 
+/// Each of those who were woken together had a turn of the crowd before it, however short its own was.
+#[test]
+fn those_who_are_woken_together_pass_those_who_yield_together() {
+    ends("a batch beside a crowd that yields", || {
+        let runtime = capped(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = crowd(&runtime, &stop);
+        let begin = Instant::now() + 50 * MILLI;
+        let batch: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let turns = turns.clone();
+                runtime.spawn(async move {
+                    let mut seen = Vec::new();
+                    for tick in 0..20 {
+                        Sleep::until(begin + tick * 10 * MILLI).await;
+                        seen.push(turns.load(SeqCst));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let seen: Vec<_> = batch.into_iter().map(|task| futures::executor::block_on(task).unwrap()).collect();
+        stop.store(true, SeqCst);
+        // Where nothing held up the worker.
+        let spread = |tick: usize| {
+            let seen = seen.iter().map(|seen| seen[tick]);
+            seen.clone().max().unwrap() - seen.min().unwrap()
+        };
+        let taken = (0..20).map(spread).min().unwrap();
+        assert!(taken <= BATCH / 2, "{taken} turns of the crowd for {BATCH} tasks that were woken at once");
+    });
+}
+
+const BATCH: usize = 100;
+
 /// The poller was looked at so often that there was always a batch in work, for which nobody is woken.
 #[test]
 fn those_who_yield_find_a_worker_that_has_become_idle() {

@@ -12,8 +12,9 @@
 //! 100 µs have passed for each half ring. (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system
 //! call, so it is looked at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller
 //! and timers wake then, and what is spawned, goes behind what is in the ring, unless that is more than a millisecond of work: then it
-//! goes to the injector, which has every second turn for as long as that is so, however full the ring is (polls that are shorter than
-//! 10 µs share one).
+//! goes to the injector, which has half of the time for as long as that is so, however full the ring is: after each turn of the ring
+//! (polls that are shorter than 10 µs share one) as many turns as take as long. (Of a hundred that one look woke beside tasks that yield
+//! every 40 µs, each waited for one of these, however short its own turn was.)
 //!
 //! *Who yields goes last.* A task that yields says that others come first. If those in the ring mostly do, and a lap of it (as many
 //! pushed as are in it) takes more than 100 µs, what poller and timers wake goes to the injector as well, the poller is looked at
@@ -91,6 +92,8 @@ pub(crate) struct Watch {
     crowd: Cell<u64>,
     /// The injector had the turn before: now it is the ring's.
     injected: Cell<bool>,
+    /// What it may still have before that, where it passes the ring: as much time as the ring had before, ns.
+    share: Cell<u64>,
     lap: Lap,
 }
 
@@ -143,6 +146,7 @@ impl Watch {
             crowd: Cell::new(0),
             // So it also runs what these have woken before it takes something from the injector.
             injected: Cell::new(true),
+            share: Cell::new(0),
             lap: Lap::default(),
         }
     }
@@ -251,6 +255,8 @@ impl Local {
         self.crowded.set(ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.passes.set(yielding || self.crowded.get());
         self.weigh(turn, elapsed, turns, rescheduled);
+        let share = if self.clock.injected.get() { self.clock.share.get().saturating_sub(elapsed) } else { elapsed };
+        self.clock.share.set(share);
         if now.saturating_sub(self.clock.looked.get()) >= LOOK_EVERY {
             self.clock.looked.set(now);
             if self.slot_run.get() > 0 {
@@ -264,15 +270,17 @@ impl Local {
         if serves && !self.core().injector.is_empty() { self.take_injected() } else { None }
     }
 
-    /// A task from the injector, every second time if there are others.
+    /// A task from the injector, every second time if there are others; where it passes the ring, as many as take the same time.
     fn take_injected(&self) -> Option<Item> {
-        if self.clock.injected.replace(false) && self.worker.ring.len() > 0 {
+        let passes = self.passes.get();
+        let goes_on = passes && self.clock.share.get() > 0 && self.worker.slot.is_empty();
+        if self.clock.injected.replace(false) && self.worker.ring.len() > 0 && !goes_on {
             return None;
         }
         let item = self.next_injected();
         self.clock.injected.set(item.is_some());
-        if item.is_some() && self.passes.get() {
-            // Every second turn, also where polls are short.
+        if item.is_some() && passes {
+            // Its turn is measured.
             self.clock.check_soon(self.tick.get());
         }
         item
