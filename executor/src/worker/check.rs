@@ -131,15 +131,16 @@ impl Lap {
 }
 
 impl Watch {
-    pub(crate) fn new(now: u64) -> Watch {
+    /// The worker has had `turn` turns, perhaps of another thread.
+    pub(crate) fn new(turn: u32, now: u64) -> Watch {
         Watch {
-            due: Cell::new(0),
-            turn: Cell::new(0),
+            due: Cell::new(turn),
+            turn: Cell::new(turn),
             now: Cell::new(now),
             // A worker that is added because others are stuck looks at what they leave lying before it takes up more of the same.
             looked: Cell::new(0),
             polled: Cell::new(0),
-            round: Cell::new(0),
+            round: Cell::new(turn),
             mean: Cell::new(0),
             pace: Cell::new(1),
             guessed: Cell::new(0),
@@ -436,5 +437,21 @@ impl Local {
             }
         }
         any
+    }
+}
+
+#[cfg(all(test, not(gambol_loom)))]
+mod tests {
+    use super::*;
+
+    /// With more than half of all turns behind it, it believed that the first look was two thousand million turns away.
+    #[test]
+    fn a_thread_that_takes_over_a_worker_looks_at_once() {
+        for turn in [0, 1, u32::MAX / 2, u32::MAX / 2 + 2, u32::MAX] {
+            let watch = Watch::new(turn, 1_000);
+            let first = turn.wrapping_add(1);
+            assert!(watch.is_due(first), "after {turn} turns");
+            assert!(!watch.in_batch(first), "after {turn} turns");
+        }
     }
 }

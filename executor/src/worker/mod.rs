@@ -253,12 +253,13 @@ impl Local {
     ///
     /// No other `Local` of this worker exists.
     unsafe fn new(worker: &'static Worker) -> Local {
+        let tick = worker.pulse.tick.load(Ordering::Relaxed);
         worker.parker.adopt();
         let owned = worker.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (lane, times) = (worker.core.lane(worker.index), worker.timing.get());
         Local {
             worker,
-            tick: Cell::new(worker.pulse.tick.load(Ordering::Relaxed)),
+            tick: Cell::new(tick),
             slot_run: Cell::new(0),
             rescheduled: Cell::new(0),
             displaced: Cell::new(0),
@@ -267,7 +268,7 @@ impl Local {
             passes: Cell::new(false),
             batch: Cell::new(false),
             cancelled: Cell::new(None),
-            clock: check::Watch::new(worker.core.clock.now()),
+            clock: check::Watch::new(tick, worker.core.clock.now()),
             brief: Cell::new(true),
             ready: RefCell::new(Vec::new()),
             owned: RefCell::new(owned.expect("a worker has one thread at a time")),
