@@ -7,6 +7,7 @@ mod common;
 use common::{capped, ends, event, pair, read, runtime, yield_now};
 use gambol_executor::{Instant, Io, Runtime, Sleep, spawn};
 use std::{
+    collections::HashSet,
     fs,
     future::{Future, poll_fn},
     io::Write,
@@ -391,30 +392,230 @@ fn a_spawned_task_and_its_joiner_pass_those_who_yield() {
     });
 }
 
-/// It took the place of a task that its own child had woken before.
+/// Each of those who were woken together had a turn of the crowd before it, however short its own was.
 #[test]
-fn a_joiner_goes_behind_whom_the_ended_task_has_woken() {
-    ends("a joiner and another", || {
+fn those_who_are_woken_together_pass_those_who_yield_together() {
+    ends("a batch beside a crowd that yields", || {
         let runtime = capped(1);
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let task = {
-            let order = order.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let turns = crowd(&runtime, &stop);
+        let begin = Instant::now() + 50 * MILLI;
+        let batch: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let turns = turns.clone();
+                runtime.spawn(async move {
+                    let mut seen = Vec::new();
+                    for tick in 0..20 {
+                        Sleep::until(begin + tick * 10 * MILLI).await;
+                        seen.push(turns.load(SeqCst));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let seen: Vec<_> = batch.into_iter().map(|task| futures::executor::block_on(task).unwrap()).collect();
+        stop.store(true, SeqCst);
+        // Where nothing held up the worker.
+        let spread = |tick: usize| {
+            let seen = seen.iter().map(|seen| seen[tick]);
+            seen.clone().max().unwrap() - seen.min().unwrap()
+        };
+        let taken = (0..20).map(spread).min().unwrap();
+        assert!(taken <= BATCH / 2, "{taken} turns of the crowd for {BATCH} tasks that were woken at once");
+    });
+}
+
+const BATCH: usize = 100;
+
+/// The poller was looked at so often that there was always a batch in work, for which nobody is woken.
+#[test]
+fn those_who_yield_find_a_worker_that_has_become_idle() {
+    ends("a crowd and two workers", || {
+        let runtime = capped(2);
+        // There is a poller.
+        let socket = runtime.block_on(async { pair() });
+        let (hold, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let holder = {
+            let (hold, held) = (hold.clone(), held.clone());
             runtime.spawn(async move {
-                let (tx, rx) = futures::channel::oneshot::channel::<()>();
-                let other = order.clone();
-                let other = spawn(async move {
-                    rx.await.unwrap();
-                    other.lock().unwrap().push("the woken");
-                });
-                let child = spawn(async move { tx.send(()).unwrap() });
-                child.await.unwrap();
-                order.lock().unwrap().push("the joiner");
-                other.await.unwrap();
+                held.store(true, SeqCst);
+                while hold.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
             })
         };
-        runtime.block_on(task).unwrap();
-        assert_eq!(*order.lock().unwrap(), ["the woken", "the joiner"]);
+        while !held.load(SeqCst) {
+            thread::yield_now();
+        }
+        let turns = Arc::new(AtomicUsize::new(0));
+        let threads = Arc::new(Mutex::new(HashSet::new()));
+        for _ in 0..4 {
+            let (stop, turns, threads) = (stop.clone(), turns.clone(), threads.clone());
+            drop(runtime.spawn(async move {
+                while !stop.load(SeqCst) {
+                    threads.lock().unwrap().insert(thread::current().id());
+                    turns.fetch_add(1, SeqCst);
+                    spin(60);
+                    yield_now().await;
+                }
+            }));
+        }
+        while turns.load(SeqCst) < 200 {
+            thread::yield_now();
+        }
+        assert_eq!(threads.lock().unwrap().len(), 1);
+        hold.store(false, SeqCst);
+        futures::executor::block_on(holder).unwrap();
+        let before = turns.load(SeqCst);
+        while threads.lock().unwrap().len() == 1 && turns.load(SeqCst) < before + 2_000 {
+            thread::yield_now();
+        }
+        stop.store(true, SeqCst);
+        assert_eq!(threads.lock().unwrap().len(), 2, "one worker had the crowd to itself, and the other slept");
+        drop(socket);
     });
+}
+
+/// What it had spawned took the next turn there, and nobody was woken for the one that waited behind that.
+#[test]
+fn who_yields_goes_on_beside_what_it_has_spawned() {
+    // The other worker sleeps when the child is spawned, or is free when the child begins.
+    for held in [false, true] {
+        ends("a parent, its children and two workers", move || {
+            let runtime = capped(2);
+            let parent = runtime.spawn(async move {
+                let mut beside = 0;
+                for _ in 0..20 {
+                    let hold = Arc::new(AtomicBool::new(held));
+                    let holder = held.then(|| spawn(until_not(hold.clone())));
+                    for _ in 0..4 {
+                        spin(200);
+                        yield_now().await;
+                    }
+                    let ended = Arc::new(AtomicBool::new(false));
+                    let child = {
+                        let ended = ended.clone();
+                        spawn(async move {
+                            hold.store(false, SeqCst);
+                            spin(5_000);
+                            ended.store(true, SeqCst);
+                        })
+                    };
+                    spin(200);
+                    yield_now().await;
+                    beside += usize::from(!ended.load(SeqCst));
+                    child.await.unwrap();
+                    if let Some(holder) = holder {
+                        holder.await.unwrap();
+                    }
+                }
+                beside
+            });
+            let beside = futures::executor::block_on(parent).unwrap();
+            assert!(beside > 0, "the parent always waited for its child, and the other worker slept");
+        });
+    }
+}
+
+/// Keeps its worker for as long as that is set.
+async fn until_not(hold: Arc<AtomicBool>) {
+    while hold.load(SeqCst) {
+        std::hint::spin_loop();
+    }
+}
+
+/// The last of several stood before the others, and whom the running task had woken went behind all who yield.
+#[test]
+fn what_is_spawned_beside_those_who_yield_takes_nobodys_place() {
+    for woken in [false, true] {
+        ends("several spawned tasks beside a crowd that yields", move || {
+            let runtime = capped(1);
+            let stop = Arc::new(AtomicBool::new(false));
+            let turns = crowd(&runtime, &stop);
+            let task = runtime.spawn(async move {
+                let order = Arc::new(Mutex::new(Vec::new()));
+                let note = |name: &'static str| {
+                    let (order, turns) = (order.clone(), turns.clone());
+                    move || order.lock().unwrap().push((name, turns.load(SeqCst)))
+                };
+                let (tx, rx) = futures::channel::oneshot::channel::<()>();
+                let other = note("the woken");
+                let other = spawn(async move {
+                    if rx.await.is_ok() {
+                        other();
+                    }
+                });
+                // It waits by then.
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+                let before = turns.load(SeqCst);
+                if woken {
+                    tx.send(()).unwrap();
+                } else {
+                    drop(tx);
+                    yield_now().await;
+                }
+                let mut tasks = vec![other];
+                for name in ["first", "second", "third"] {
+                    let note = note(name);
+                    tasks.push(spawn(async move { note() }));
+                }
+                for task in tasks {
+                    task.await.unwrap();
+                }
+                let order = std::mem::take(&mut *order.lock().unwrap());
+                (order, before)
+            });
+            let (order, before) = futures::executor::block_on(task).unwrap();
+            stop.store(true, SeqCst);
+            let (others, spawned): (Vec<_>, Vec<_>) = order.iter().partition(|(name, _)| *name == "the woken");
+            let spawned: Vec<_> = spawned.iter().map(|(name, _)| *name).collect();
+            assert_eq!(spawned, ["first", "second", "third"]);
+            assert_eq!(others.len(), usize::from(woken));
+            for (_, turn) in others {
+                assert!(turn - before < CROWD / 2, "{order:?} after {before} turns of the crowd");
+            }
+        });
+    }
+}
+
+/// It took the place of a task that its own child had woken before; beside a crowd that yields it did so again.
+#[test]
+fn a_joiner_goes_behind_whom_the_ended_task_has_woken() {
+    for crowded in [false, true] {
+        ends("a joiner and another", move || {
+            let runtime = capped(1);
+            let stop = Arc::new(AtomicBool::new(false));
+            if crowded {
+                crowd(&runtime, &stop);
+            }
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let task = {
+                let order = order.clone();
+                runtime.spawn(async move {
+                    let (tx, rx) = futures::channel::oneshot::channel::<()>();
+                    let other = order.clone();
+                    let other = spawn(async move {
+                        rx.await.unwrap();
+                        other.lock().unwrap().push("the woken");
+                    });
+                    // It waits by then.
+                    for _ in 0..3 {
+                        yield_now().await;
+                    }
+                    let child = spawn(async move { tx.send(()).unwrap() });
+                    child.await.unwrap();
+                    order.lock().unwrap().push("the joiner");
+                    other.await.unwrap();
+                })
+            };
+            futures::executor::block_on(task).unwrap();
+            stop.store(true, SeqCst);
+            assert_eq!(*order.lock().unwrap(), ["the woken", "the joiner"]);
+        });
+    }
 }
 
 /// Workers that lay down together each slept until the ticker's deadline, whoever had armed it, and so they did again at every tick.

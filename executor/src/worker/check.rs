@@ -12,14 +12,17 @@
 //! 100 µs have passed for each half ring. (A thousand detached spawns so took 1,200 ns each, and take 55.) The poller costs a system
 //! call, so it is looked at when what was queued at the last look has had its turn, but after a millisecond at the latest. What poller
 //! and timers wake then, what is spawned, and who joins a task that has ended, goes behind what is in the ring, unless that is more than
-//! a millisecond of work: then it goes to the injector, which has every second turn for as long as that is so, however full the ring is
-//! (polls that are shorter than 10 µs share one).
+//! a millisecond of work: then it goes to the injector, which has half of the time for as long as that is so, however full the ring is:
+//! after each turn of the ring (polls that are shorter than 10 µs share one) as many turns as take as long. (Of a hundred that one look
+//! woke beside tasks that yield every 40 µs, each waited for one of these, however short its own turn was.)
 //!
 //! *Who yields goes last.* A task that yields says that others come first. If those in the ring mostly do, and a lap of it (as many
 //! pushed as are in it) takes more than 10 µs, what poller and timers wake goes to the injector as well, poller, timers and injector are
 //! looked at every 25 µs, and what is spawned, or joins what has ended, goes to the slot. (CPU time beside 16 tasks that yield every
 //! 36 µs, 1 worker: a round trip over TCP took 1,570 µs and takes 244, a spawn with its join 1,300 and 10. Beside 200 that yield every
-//! 1.6 µs the round trip took 875 and takes 60. tokio, where who yields goes behind a look at the poller, took 1,150, 8 and 650.)
+//! 1.6 µs the round trip took 875 and takes 60. tokio, where who yields goes behind a look at the poller, took 1,150, 8 and 650.) It takes
+//! nobody's place there, and where others have nothing to do, what is spawned goes to the ring: a long one would hold up who waits behind
+//! it, and nobody is woken for a slot.
 //!
 //! *Whether others are wanted.* To wake a thread costs about 2 µs here and as much there, and spreads tasks that share
 //! memory over two cores. It pays when enough work is waiting:
@@ -92,6 +95,8 @@ pub(crate) struct Watch {
     crowd: Cell<u64>,
     /// The injector had the turn before: now it is the ring's.
     injected: Cell<bool>,
+    /// What it may still have before that, where it passes the ring: as much time as the ring had before, ns.
+    share: Cell<u64>,
     lap: Lap,
 }
 
@@ -129,21 +134,23 @@ impl Lap {
 }
 
 impl Watch {
-    pub(crate) fn new(now: u64) -> Watch {
+    /// The worker has had `turn` turns, perhaps of another thread.
+    pub(crate) fn new(turn: u32, now: u64) -> Watch {
         Watch {
-            due: Cell::new(0),
-            turn: Cell::new(0),
+            due: Cell::new(turn),
+            turn: Cell::new(turn),
             now: Cell::new(now),
             // A worker that is added because others are stuck looks at what they leave lying before it takes up more of the same.
             looked: Cell::new(0),
             polled: Cell::new(0),
-            round: Cell::new(0),
+            round: Cell::new(turn),
             mean: Cell::new(0),
             pace: Cell::new(1),
             guessed: Cell::new(0),
             crowd: Cell::new(0),
             // So it also runs what these have woken before it takes something from the injector.
             injected: Cell::new(true),
+            share: Cell::new(0),
             lap: Lap::default(),
         }
     }
@@ -252,6 +259,8 @@ impl Local {
         self.crowded.set(ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.passes.set(yielding || self.crowded.get());
         self.weigh(turn, elapsed, turns, rescheduled);
+        let share = if self.clock.injected.get() { self.clock.share.get().saturating_sub(elapsed) } else { elapsed };
+        self.clock.share.set(share);
         let every = if yielding { YIELDING_LOOK_EVERY } else { LOOK_EVERY };
         if now.saturating_sub(self.clock.looked.get()) >= every {
             self.clock.looked.set(now);
@@ -266,15 +275,17 @@ impl Local {
         if serves && !self.core().injector.is_empty() { self.take_injected() } else { None }
     }
 
-    /// A task from the injector, every second time if there are others.
+    /// A task from the injector, every second time if there are others; where it passes the ring, as many as take the same time.
     fn take_injected(&self) -> Option<Item> {
-        if self.clock.injected.replace(false) && self.worker.ring.len() > 0 {
+        let passes = self.passes.get();
+        let goes_on = passes && self.clock.share.get() > 0 && self.worker.slot.is_empty();
+        if self.clock.injected.replace(false) && self.worker.ring.len() > 0 && !goes_on {
             return None;
         }
         let item = self.next_injected();
         self.clock.injected.set(item.is_some());
-        if item.is_some() && self.passes.get() {
-            // Every second turn, also where polls are short.
+        if item.is_some() && passes {
+            // Its turn is measured.
             self.clock.check_soon(self.tick.get());
         }
         item
@@ -282,8 +293,9 @@ impl Local {
 
     /// Decides whether others are wanted, tells thieves, and wakes one.
     fn weigh(&self, turn: u32, elapsed: u64, turns: u64, rescheduled: u32) {
-        // One of them is ours in a moment.
-        let waiting = (self.worker.ring.len() as u64).saturating_sub(1);
+        // One of them is ours in a moment, unless that is what was spawned beside those who yield.
+        let next = self.passes.get() && !self.worker.slot.is_empty();
+        let waiting = (self.worker.ring.len() as u64).saturating_sub(u64::from(!next));
         let value = waiting * self.clock.mean.get();
         let crowd =
             if waiting > 0 && 2 * u64::from(rescheduled) >= turns { self.clock.crowd.get() + elapsed } else { 0 };
@@ -335,7 +347,8 @@ impl Local {
         }
         self.wake_batch(ready, 0..fired);
         if polls {
-            self.clock.polled(turn, self.worker.ring.len());
+            // Where they pass those who yield, what it has woken is not behind these, and it is no batch that is in work.
+            self.clock.polled(turn, if yielding { 0 } else { self.worker.ring.len() });
         }
         self.take_injected()
     }
@@ -416,5 +429,21 @@ impl Local {
             }
         }
         any
+    }
+}
+
+#[cfg(all(test, not(gambol_loom)))]
+mod tests {
+    use super::*;
+
+    /// With more than half of all turns behind it, it believed that the first look was two thousand million turns away.
+    #[test]
+    fn a_thread_that_takes_over_a_worker_looks_at_once() {
+        for turn in [0, 1, u32::MAX / 2, u32::MAX / 2 + 2, u32::MAX] {
+            let watch = Watch::new(turn, 1_000);
+            let first = turn.wrapping_add(1);
+            assert!(watch.is_due(first), "after {turn} turns");
+            assert!(!watch.in_batch(first), "after {turn} turns");
+        }
     }
 }

@@ -278,12 +278,13 @@ impl Local {
     ///
     /// No other `Local` of this worker exists.
     unsafe fn new(worker: &'static Worker) -> Local {
+        let tick = worker.pulse.tick.load(Ordering::Relaxed);
         worker.parker.adopt();
         let owned = worker.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (lane, times) = (worker.core.lane(worker.index), worker.timing.get());
         Local {
             worker,
-            tick: Cell::new(worker.pulse.tick.load(Ordering::Relaxed)),
+            tick: Cell::new(tick),
             slot_run: Cell::new(0),
             rescheduled: Cell::new(0),
             displaced: Cell::new(0),
@@ -292,7 +293,7 @@ impl Local {
             passes: Cell::new(false),
             batch: Cell::new(false),
             cancelled: Cell::new(None),
-            clock: check::Watch::new(worker.core.clock.now()),
+            clock: check::Watch::new(tick, worker.core.clock.now()),
             brief: Cell::new(true),
             early: Cell::new(0),
             ready: RefCell::new(Vec::new()),
@@ -414,6 +415,11 @@ impl Local {
         if self.passes.get() {
             return self.push_passing(item);
         }
+        self.push_fresh(item);
+    }
+
+    #[inline]
+    fn push_fresh(&self, item: Item) {
         self.push_back(item);
         if self.worker.diverts() {
             return self.divert();
@@ -423,19 +429,17 @@ impl Local {
         }
     }
 
-    /// A fresh task that does not queue behind what is in the ring.
+    /// A fresh task that does not queue behind what is in the ring: it is next. Not so if another one is, be it the first of several that
+    /// are spawned; and not while others have nothing to do: they take it from the ring, where it is weighed.
     #[cold]
     fn push_passing(&self, item: Item) {
         if self.crowded.get() {
             return self.core().inject(item);
         }
-        // SAFETY: there is one `Local` per worker, and we are on its thread.
-        if let Some(displaced) = unsafe { self.worker.slot.put(item) } {
-            self.push_back(displaced);
+        if !self.worker.slot.is_empty() || self.core().idle.counts() != (0, 0) {
+            return self.push_fresh(item);
         }
-        if self.worker.diverts() {
-            self.divert();
-        }
+        self.push_woken(item);
     }
 
     /// A task, behind all others.
@@ -480,7 +484,8 @@ impl Local {
         if self.crowded.get() {
             return self.core().inject(item);
         }
-        if self.batch.get() || self.passes.get() || (self.worker.ring.len() == 0 && self.worker.slot.is_empty()) {
+        let passes = self.passes.get() || self.worker.ring.len() == 0;
+        if self.batch.get() || (passes && self.worker.slot.is_empty()) {
             return self.push_woken(item);
         }
         self.push_back(item);
