@@ -578,7 +578,9 @@ impl Monitor {
         let (now, real) = (core.clock.now(), clock::real_now());
         core.keep_coarse(now);
         core.pool.retry(core);
-        memory.samples.resize(core.table.len(), Sample::default());
+        // Workers may be added at any time. They are looked at the next time.
+        let known = core.table.len();
+        memory.samples.resize(known, Sample::default());
         if real.saturating_sub(std::mem::replace(&mut memory.looked, real)) >= STOPPED {
             memory.samples.iter_mut().for_each(|sample| sample.since = 0);
         }
@@ -600,7 +602,7 @@ impl Monitor {
         memory.marked = false;
         let mut waiting = !core.injector.is_empty();
         let (mut stuck, mut any_stuck, mut left, mut long) = (Vec::new(), false, false, false);
-        for worker in core.table.workers() {
+        for worker in core.table.workers().take(known) {
             let index = usize::from(worker.index);
             match worker.standing() {
                 Standing::Resting => memory.samples[index].since = 0,
