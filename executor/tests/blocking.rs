@@ -262,6 +262,23 @@ fn a_tree_of_block_ons_ends_at_the_cap() {
     }
 }
 
+/// It looked at more workers than it had counted, and its thread ended with a panic.
+#[test]
+fn the_monitor_lives_while_workers_are_added() {
+    ends("the runtimes", || {
+        // With the handles the cores are kept, so that each runtime begins with no places for workers.
+        let _handles: Vec<_> = (0..16)
+            .map(|_| {
+                let runtime = Runtime::builder().workers(2).build().unwrap();
+                assert_eq!(runtime.block_on(runtime.spawn(tree(10))).unwrap(), 1 << 10);
+                let handle = runtime.handle().clone();
+                runtime.shutdown(common::LIMIT / 4).unwrap();
+                handle
+            })
+            .collect();
+    });
+}
+
 /// A task that waits in a `block_on` for another such task.
 fn endless() -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async { drop(block_on(spawn(endless()))) })

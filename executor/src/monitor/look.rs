@@ -56,7 +56,9 @@ impl Monitor {
         let (now, real) = (core.clock.now(), clock::real_now());
         core.keep_coarse(now);
         core.pool.retry(core);
-        memory.samples.resize(core.table.len(), Sample::default());
+        // Workers may be added at any time. They are looked at the next time.
+        let known = core.table.len();
+        memory.samples.resize(known, Sample::default());
         memory.begin(real);
         let unreported = memory.report(core, real);
         let turns =
@@ -74,7 +76,7 @@ impl Monitor {
         memory.marked = false;
         let mut waiting = !core.injector.is_empty();
         let (mut stuck, mut any_stuck, mut left, mut long, mut runs) = (Vec::new(), false, false, false, false);
-        for worker in core.table.workers() {
+        for worker in core.table.workers().take(known) {
             let index = usize::from(worker.index);
             match worker.standing() {
                 Standing::Resting => memory.samples[index].since = 0,
