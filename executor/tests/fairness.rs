@@ -430,51 +430,56 @@ const BATCH: usize = 100;
 /// The poller was looked at so often that there was always a batch in work, for which nobody is woken.
 #[test]
 fn those_who_yield_find_a_worker_that_has_become_idle() {
-    ends("a crowd and two workers", || {
-        let runtime = capped(2);
-        // There is a poller.
-        let socket = runtime.block_on(async { pair() });
-        let (hold, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-        let stop = Arc::new(AtomicBool::new(false));
-        let holder = {
-            let (hold, held) = (hold.clone(), held.clone());
-            runtime.spawn(async move {
-                held.store(true, SeqCst);
-                while hold.load(SeqCst) {
-                    std::hint::spin_loop();
-                }
-            })
-        };
-        while !held.load(SeqCst) {
-            thread::yield_now();
-        }
-        let turns = Arc::new(AtomicUsize::new(0));
-        let threads = Arc::new(Mutex::new(HashSet::new()));
-        for _ in 0..4 {
-            let (stop, turns, threads) = (stop.clone(), turns.clone(), threads.clone());
-            drop(runtime.spawn(async move {
-                while !stop.load(SeqCst) {
-                    threads.lock().unwrap().insert(thread::current().id());
-                    turns.fetch_add(1, SeqCst);
-                    spin(60);
-                    yield_now().await;
-                }
-            }));
-        }
-        while turns.load(SeqCst) < 200 {
-            thread::yield_now();
-        }
-        assert_eq!(threads.lock().unwrap().len(), 1);
-        hold.store(false, SeqCst);
-        futures::executor::block_on(holder).unwrap();
-        let before = turns.load(SeqCst);
-        while threads.lock().unwrap().len() == 1 && turns.load(SeqCst) < before + 2_000 {
-            thread::yield_now();
-        }
-        stop.store(true, SeqCst);
-        assert_eq!(threads.lock().unwrap().len(), 2, "one worker had the crowd to itself, and the other slept");
-        drop(socket);
-    });
+    // Where nothing else on the machine held up either worker.
+    let taken = (0..5).map(|_| ends("a crowd and two workers", turns_until_one_helps)).min().unwrap();
+    assert!(taken <= 30, "{taken} turns until a worker with nothing to do took some of the crowd");
+}
+
+fn turns_until_one_helps() -> usize {
+    let runtime = capped(2);
+    // There is a poller.
+    let socket = runtime.block_on(async { pair() });
+    let (hold, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let holder = {
+        let (hold, held) = (hold.clone(), held.clone());
+        runtime.spawn(async move {
+            held.store(true, SeqCst);
+            while hold.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+        })
+    };
+    while !held.load(SeqCst) {
+        thread::yield_now();
+    }
+    let turns = Arc::new(AtomicUsize::new(0));
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    for _ in 0..4 {
+        let (stop, turns, threads) = (stop.clone(), turns.clone(), threads.clone());
+        drop(runtime.spawn(async move {
+            while !stop.load(SeqCst) {
+                threads.lock().unwrap().insert(thread::current().id());
+                turns.fetch_add(1, SeqCst);
+                spin(60);
+                yield_now().await;
+            }
+        }));
+    }
+    while turns.load(SeqCst) < 200 {
+        thread::yield_now();
+    }
+    assert_eq!(threads.lock().unwrap().len(), 1);
+    hold.store(false, SeqCst);
+    futures::executor::block_on(holder).unwrap();
+    let before = turns.load(SeqCst);
+    while threads.lock().unwrap().len() == 1 && turns.load(SeqCst) < before + 2_000 {
+        thread::yield_now();
+    }
+    let taken = turns.load(SeqCst) - before;
+    stop.store(true, SeqCst);
+    drop(socket);
+    taken
 }
 
 /// What it had spawned took the next turn there, and nobody was woken for the one that waited behind that.

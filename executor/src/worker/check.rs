@@ -97,6 +97,8 @@ pub(crate) struct Watch {
     injected: Cell<bool>,
     /// What it may still have before that, where it passes the ring: as much time as the ring had before, ns.
     share: Cell<u64>,
+    /// The turn since the last look is one of those: it tells nothing of those in the ring.
+    apart: Cell<bool>,
     lap: Lap,
 }
 
@@ -151,6 +153,7 @@ impl Watch {
             // So it also runs what these have woken before it takes something from the injector.
             injected: Cell::new(true),
             share: Cell::new(0),
+            apart: Cell::new(false),
             lap: Lap::default(),
         }
     }
@@ -195,6 +198,7 @@ impl Watch {
         self.now.set(now);
         self.looked.set(now);
         self.crowd.set(0);
+        self.apart.set(false);
         self.pace.set(1);
     }
 
@@ -227,7 +231,7 @@ impl Watch {
     fn take(&self, turn: u32, now: u64) -> (u64, u64) {
         let elapsed = now.saturating_sub(self.now.get());
         let turns = u64::from(turn.wrapping_sub(self.turn.get())).max(1);
-        let mean = elapsed / turns;
+        let mean = if self.apart.get() { self.mean.get() } else { elapsed / turns };
         // Half old, half new: long polls are believed at once, and forgotten after a few looks.
         let mean = mean.max((self.mean.get() + mean) / 2);
         self.mean.set(mean);
@@ -258,7 +262,9 @@ impl Local {
         let yielding = self.clock.lap.is_long_yielding(ring.len(), ring.appended(), yields, now);
         self.crowded.set(ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.passes.set(yielding || self.crowded.get());
-        self.weigh(turn, elapsed, turns, rescheduled);
+        if !self.clock.apart.replace(false) {
+            self.weigh(turn, elapsed, turns, rescheduled);
+        }
         let share = if self.clock.injected.get() { self.clock.share.get().saturating_sub(elapsed) } else { elapsed };
         self.clock.share.set(share);
         let every = if yielding { YIELDING_LOOK_EVERY } else { LOOK_EVERY };
@@ -285,7 +291,8 @@ impl Local {
         let item = self.next_injected();
         self.clock.injected.set(item.is_some());
         if item.is_some() && passes {
-            // Its turn is measured.
+            // Its turn is measured, by itself.
+            self.clock.apart.set(true);
             self.clock.check_soon(self.tick.get());
         }
         item
@@ -435,6 +442,22 @@ impl Local {
 #[cfg(all(test, not(gambol_loom)))]
 mod tests {
     use super::*;
+
+    /// After five short ones from the injector those in the ring were believed to be as short: nobody was woken for them, and what came
+    /// next queued behind them.
+    #[test]
+    fn who_passes_the_ring_tells_nothing_of_those_in_it() {
+        let watch = Watch::new(0, 0);
+        watch.take(10, 400_000);
+        for turn in 11..20 {
+            watch.apart.set(true);
+            watch.take(turn, 400_000 + 1_000 * u64::from(turn - 10));
+            assert_eq!(watch.mean.get(), 40_000);
+        }
+        watch.apart.set(false);
+        watch.take(29, 409_000 + 10 * 1_000);
+        assert_eq!(watch.mean.get(), 20_500);
+    }
 
     /// With more than half of all turns behind it, it believed that the first look was two thousand million turns away.
     #[test]
