@@ -53,6 +53,9 @@ impl<T> Receiver<T> {
 
     /// Receives a value that is there; in an [`unbuffered`](super::unbuffered) channel, that of a sender who waits.
     ///
+    /// Where there is no limit, and others send and receive at this very time, it may find nothing though the channel was at no moment
+    /// empty: values stand in two places. What was sent before the call, and is taken by nobody else, is found.
+    ///
     /// # Errors
     ///
     /// [`Empty`](TryRecvError::Empty): there is none at this time. [`Closed`](TryRecvError::Closed): there will be none, the
