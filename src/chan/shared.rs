@@ -74,8 +74,6 @@ use std::{
 #[repr(C)]
 pub(crate) struct Shared<T> {
     word: Word,
-    /// What the channel holds without a receiver; `usize::MAX` without a limit.
-    capacity: usize,
     /// Under the lock.
     state: UnsafeCell<State<T>>,
     /// Handles. Who brings one of them to zero closes the channel.
@@ -83,6 +81,9 @@ pub(crate) struct Shared<T> {
     pub(super) receivers: AtomicUsize,
     /// Made when it is first needed.
     patience: OnceLock<Arc<Patience>>,
+    /// What the channel holds without a receiver; `usize::MAX` without a limit. Receivers ask for each value, and senders write the word's
+    /// line for each.
+    capacity: usize,
     /// The first values, if there is no limit. Last, so that receivers find it on another line than senders find the rest.
     front: Front<T>,
 }
@@ -154,10 +155,10 @@ impl<T> Shared<T> {
         Shared {
             word: Word::new(state.bits()),
             state: UnsafeCell::new(state),
-            capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
             patience: OnceLock::new(),
+            capacity,
             front: Front::new(),
         }
     }

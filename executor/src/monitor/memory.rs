@@ -235,10 +235,15 @@ impl Memory {
         let tick = worker.pulse.tick.load(Ordering::Relaxed);
         let sleeps = worker.parker.sleeps();
         if tick != sample.tick || sample.since == 0 || sleeps {
-            *sample = Sample { tick, since: now, cpu: worker.thread.cpu_time(), stall: sample.stall };
+            let cpu = worker.thread.cpu_time();
+            // Who has computed for most of the time is not asleep for long.
+            let computed = cpu.zip(sample.cpu).map(|(now, then)| now.saturating_sub(then));
+            let room = sample.since == 0
+                || computed.is_none_or(|computed| computed + patience <= now.saturating_sub(sample.since));
+            *sample = Sample { tick, since: now, cpu, stall: sample.stall };
             let since = worker.pulse.looked.load(Ordering::Relaxed).max(self.before);
             let long = self.threshold != NEVER && in_turn && !sleeps && now.saturating_sub(since) >= patience;
-            if long && worker.thread.is_asleep() == Some(true) {
+            if long && room && worker.thread.is_asleep() == Some(true) {
                 sample.since = since;
                 return Some(Held::Asleep);
             }

@@ -25,9 +25,11 @@ use crate::{
     queue::{CAPACITY, Job},
     stack,
     stage::{self, Aside},
+    task::Runnable,
     trace::Note,
 };
 use std::{
+    cmp::Reverse,
     sync::atomic::{Ordering, fence},
     task::Waker,
     thread,
@@ -111,7 +113,7 @@ fn run_tasks(worker: &'static Worker, done: impl Fn() -> bool) -> bool {
         let local = unsafe { local.as_ref() };
         // SAFETY: as above.
         let _inside = unsafe { context::enter_worker(local) };
-        local.turn_ring_round();
+        local.sort_ring();
         let leave = local.run_until(done);
         // What these turns have queued and armed is for others.
         local.step_out();
@@ -174,10 +176,26 @@ pub(crate) fn wake_where_nobody_runs(core: &'static Core, ready: &mut Vec<Waker>
 
 impl Local {
     /// The newest task first: who waits in a `block_on` mostly waits for what it has just spawned. A tree of tasks, each of which waits so
-    /// for its children, then stands on the stack as deep as it is, and otherwise as broad.
-    fn turn_ring_round(&self) {
-        let items: Vec<_> = std::iter::from_fn(|| self.worker.ring.pop()).take(CAPACITY).collect();
-        items.into_iter().rev().for_each(|item| self.push_back(item));
+    /// for its children, then stands on the stack of one thread as deep as it is, and otherwise as broad. (Several take from each other what is
+    /// oldest.) Those in the injector as well: there stands what was spawned inside a `block_on`, and what the monitor has given away of a
+    /// worker that is long in one turn, as these are.
+    fn sort_ring(&self) {
+        let mut items: Vec<_> = std::iter::from_fn(|| self.worker.ring.pop()).take(CAPACITY).collect();
+        while items.len() < CAPACITY {
+            match self.core().injector.pop() {
+                Some(Job::One(item)) => items.push(item),
+                Some(Job::Many(more)) => items.extend(more),
+                None => break,
+            }
+        }
+        items.sort_by_cached_key(|&item| {
+            // SAFETY: the queues hold raw runnables, and give each to one taker; it is made raw again.
+            let runnable = unsafe { Runnable::from_raw(item) };
+            let id = runnable.metadata().id.to_raw();
+            let _ = runnable.into_raw();
+            Reverse(id)
+        });
+        items.into_iter().for_each(|item| self.push_back(item));
     }
 
     fn step_out(&self) -> &'static Worker {
@@ -185,9 +203,10 @@ impl Local {
         if worker.standing() == Standing::Stuck {
             self.trace(|| Note::StallEnd { worker: worker.index });
         }
+        // To drop a waker may run code of others, which may step out and in again.
+        self.clear_cancelled();
         self.put_rest_in_reach();
         core.table.step_out(worker);
-        self.clear_cancelled();
         if let Some(item) = worker.slot.take() {
             core.injector.push(Job::One(item));
         }

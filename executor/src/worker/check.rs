@@ -43,6 +43,7 @@
 
 use super::{Local, Worker, run::SLOT_RUN};
 use crate::{
+    context,
     driver::LOOK_EVERY,
     fork,
     idle::NOBODY,
@@ -68,6 +69,8 @@ const GUESS_EVERY: u64 = 1_000_000;
 const SPAWN_TURNS: u32 = 4;
 /// Nanoseconds between two looks at the poller, at most.
 const POLL_EVERY: u64 = 1_000_000;
+/// Nanoseconds that the injector has in one piece, at most.
+const SHARE: u64 = 10_000_000;
 /// Nanoseconds of work in the ring beyond which what the poller wakes or a task spawns does not queue behind it.
 const CROWDED: u64 = 1_000_000;
 
@@ -198,6 +201,7 @@ impl Watch {
         self.now.set(now);
         self.looked.set(now);
         self.crowd.set(0);
+        self.share.set(0);
         self.apart.set(false);
         self.pace.set(1);
     }
@@ -260,12 +264,16 @@ impl Local {
         let ring = &self.worker.ring;
         let yields = rescheduled.wrapping_sub(self.displaced.take()) as usize;
         let yielding = self.clock.lap.is_long_yielding(ring.len(), ring.appended(), yields, now);
-        self.crowded.set(ring.len() as u64 * self.clock.mean.get() > CROWDED);
+        // A turn inside a `block_on` is as long as those inside of it, and the newest is to be next (`block.rs`).
+        let nested = context::with(|cx| cx.nested.get() > 0);
+        let yielding = yielding && !nested;
+        self.crowded.set(!nested && ring.len() as u64 * self.clock.mean.get() > CROWDED);
         self.passes.set(yielding || self.crowded.get());
         if !self.clock.apart.replace(false) {
             self.weigh(turn, elapsed, turns, rescheduled);
         }
-        let share = if self.clock.injected.get() { self.clock.share.get().saturating_sub(elapsed) } else { elapsed };
+        let share =
+            if self.clock.injected.get() { self.clock.share.get().saturating_sub(elapsed) } else { elapsed.min(SHARE) };
         self.clock.share.set(share);
         let every = if yielding { YIELDING_LOOK_EVERY } else { LOOK_EVERY };
         if now.saturating_sub(self.clock.looked.get()) >= every {
