@@ -162,6 +162,8 @@
 /// `default` is taken when no arm is ready, or, without an `else`, when all are disabled. The arms are polled once, and what is
 /// ready is found to be so even by a task that has found so much ready that it is to let others run. It does that when it next
 /// waits; so a loop around such a `select!` awaits something else too, [`yield_now`](crate::yield_now()) for one.
+/// Of a single arm that receives from an unbounded channel, "no arm is ready" means what [`try_recv`](crate::chan::Receiver::try_recv)
+/// says of others who receive at this very time.
 ///
 /// ```
 /// use gambol::{select, sleep, time::Duration};
